@@ -27,7 +27,9 @@ class Verdict(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TestCase:
-    """One test. For a call-style problem `input` is a JSON list of arguments, `output` a JSON value."""
+    """One test. Call-style problems: `input` is a JSON list of arguments, `output` a JSON value."""
+
+    __test__ = False  # not a test of pytest's
 
     input: str
     output: str
@@ -84,6 +86,8 @@ class Problem:
 class TestResult:
     """One test of one submission."""
 
+    __test__ = False  # not a test of pytest's
+
     verdict: Verdict
     cpu_secs: float = 0.0
     wall_secs: float = 0.0
@@ -117,7 +121,7 @@ class Judgement:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerSettings:
-    """How tokens were drawn. top_p 1.0 and top_k 0 switch truncation off; temperature 0 is greedy."""
+    """How tokens were drawn: top_p 1.0 and top_k 0 mean no truncation, temperature 0 is greedy."""
 
     temperature: float = 1.0
     top_p: float = 1.0

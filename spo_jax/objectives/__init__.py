@@ -1,0 +1,17 @@
+"""What a batch is worth: pure functions of dense arrays. No model, no configuration, no files.
+
+Letters in names: B sequences (completions) of a micro-batch, T completion tokens.
+`docs/objectives.md` numbers the equations that the docstrings cite.
+"""
+
+from spo_jax.objectives.interface import Objective, ObjectiveInputs, ObjectiveOutput
+from spo_jax.objectives.spo import SoftPolicyOptimization
+from spo_jax.objectives.supervised import Supervised
+
+__all__ = [
+    "Objective",
+    "ObjectiveInputs",
+    "ObjectiveOutput",
+    "SoftPolicyOptimization",
+    "Supervised",
+]

@@ -1,0 +1,155 @@
+"""Evaluation of a policy on held-out problems: samples, verdicts, pass@k."""
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from spo_jax.acting.rollouts import Rollout, RolloutWorker
+from spo_jax.acting.seeds import derived_seed
+from spo_jax.errors import UserError
+from spo_jax.evaluation import (
+    ProblemScore,
+    mean_pass_at_k,
+    read_samples,
+    scores_of,
+    write_samples,
+)
+from spo_jax.types import Problem, SamplerSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """What an evaluation is. Seeds do not depend on the policy: before and after are paired.
+
+    Attributes:
+      num_problems: how many of the split are taken (evenly spread over it), or 0 for all.
+      num_samples: completions of each problem.
+      ks: budgets k of pass@k; each at most `num_samples`.
+      temperature, top_p, top_k, max_completion_tokens: of the sampler (the paper evaluates at
+        temperature 0.4 and top-p 0.95).
+      seed: of the samples.
+    """
+
+    num_problems: int = 0
+    num_samples: int = 10
+    ks: tuple[int, ...] = (1, 10)
+    temperature: float = 0.4
+    top_p: float = 0.95
+    top_k: int = 0
+    max_completion_tokens: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.num_problems < 0 or self.num_samples < 1:
+            raise UserError(
+                "evaluation needs num_problems >= 0 and num_samples >= 1, got "
+                f"num_problems={self.num_problems}, num_samples={self.num_samples}"
+            )
+        if not self.ks or not all(1 <= k <= self.num_samples for k in self.ks):
+            raise UserError(
+                f"evaluation ks={tuple(self.ks)} must lie between 1 and "
+                f"num_samples={self.num_samples}"
+            )
+
+    @property
+    def sampler(self) -> SamplerSettings:
+        return SamplerSettings(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_completion_tokens=self.max_completion_tokens,
+        )
+
+    def choose(self, problems: Sequence[Problem]) -> list[Problem]:
+        """The problems evaluated: all, or `num_problems` spread evenly over the set's order."""
+        count = self.num_problems or len(problems)
+        if count > len(problems):
+            raise UserError(
+                f"evaluation num_problems={count} exceeds the {len(problems)} problems there are"
+            )
+        return [problems[i * len(problems) // count] for i in range(count)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The outcome. `verdicts` counts samples; `mean_tokens` is the mean completion length."""
+
+    scores: tuple[ProblemScore, ...]
+    ks: tuple[int, ...]
+    verdicts: dict[str, int]
+    mean_tokens: float
+
+    def pass_at(self, k: int) -> float:
+        return mean_pass_at_k(self.scores, k)
+
+    def metrics(self) -> dict[str, float]:
+        """Flat numbers for the metrics file, named `eval/...`."""
+        values = {f"eval/pass@{k}": self.pass_at(k) for k in self.ks}
+        total = sum(self.verdicts.values())
+        values |= {f"eval/verdict_{name}": n / total for name, n in self.verdicts.items()}
+        return values | {"eval/completion_tokens": self.mean_tokens}
+
+
+def evaluate(
+    worker: RolloutWorker,
+    params: Any,
+    problems: Sequence[Problem],
+    settings: EvaluationSettings,
+    samples_path: str | os.PathLike[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Samples, judges and counts; writes every sample to a JSON lines file.
+
+    The file is written at once and in place of nothing half-written: an evaluation that finished
+    is read back instead of being repeated, so a resumed run has the same numbers.
+    """
+    path = Path(samples_path)
+    if not path.exists():
+        seeds = [
+            [
+                derived_seed(settings.seed, "evaluation", p.id, j)
+                for j in range(settings.num_samples)
+            ]
+            for p in problems
+        ]
+        rollouts = worker.run(params, problems, seeds, settings.sampler, progress=progress)
+        write_samples(
+            path,
+            (
+                _sample_record(problem, sample)
+                for problem, samples in zip(problems, rollouts, strict=True)
+                for sample in samples
+            ),
+        )
+    return read_evaluation(path, settings.ks)
+
+
+def read_evaluation(samples_path: str | os.PathLike[str], ks: Sequence[int]) -> Evaluation:
+    """Counts the samples of a file written by `evaluate`."""
+    samples = read_samples(samples_path)
+    return Evaluation(
+        scores=scores_of(samples),
+        ks=tuple(ks),
+        verdicts=dict(sorted(Counter(sample["verdict"] for sample in samples).items())),
+        mean_tokens=sum(sample["num_tokens"] for sample in samples) / len(samples),
+    )
+
+
+def _sample_record(problem: Problem, sample: Rollout) -> dict[str, Any]:
+    return {
+        "problem_id": problem.id,
+        "difficulty": problem.difficulty,
+        "seed": sample.completion.seed,
+        "verdict": sample.judgement.verdict.value,
+        "tests_passed": sample.judgement.num_passed,
+        "num_tests": sample.judgement.num_tests,
+        "num_tokens": len(sample.completion.tokens),
+        "finish_reason": sample.completion.finish_reason,
+        "tokens": sample.completion.tokens.tolist(),
+        "text": sample.text,
+        "message": sample.judgement.message,
+    }

@@ -1,0 +1,90 @@
+"""Published policies: what samplers read, in the form every other tool reads too.
+
+`<directory>/<version>/` is a Hugging Face checkpoint; `LATEST` names the newest. A version appears
+whole: it is written aside and renamed. Version 0 is the start itself and is not written.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from spo_jax.errors import UserError
+from spo_jax.models import ModelConfig, load_pretrained, save_pretrained
+from spo_jax.tokenizers import Tokenizer
+
+LATEST = "LATEST"
+
+
+class Policies:
+    """Publishes parameters and reads them back.
+
+    Args:
+      directory: holds the versions; created when missing.
+      config: of the model.
+      tokenizer: saved with every version.
+      dtype: that samplers use and files hold. What was published and what a resumed run reads
+        are the same bits.
+      keep: how many versions stay; at least three, so that a slow reader finds its own.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        *,
+        dtype: str = "float32",
+        keep: int = 3,
+    ):
+        if keep < 3:
+            raise UserError(f"at least 3 published policies must be kept, got keep={keep}")
+        self._directory = Path(directory)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._config = config
+        self._tokenizer = tokenizer
+        self._dtype = dtype
+        self._keep = keep
+        # A copy on the device, in another buffer than the learner's, which it is about to donate.
+        self._copy = jax.jit(lambda p: jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), p))
+
+    def publish(self, params: Any, version: int) -> Any:
+        """Writes a version and returns the device copy that samplers are to use from now on."""
+        copy = self._copy(params)
+        target = self._directory / str(version)
+        if not target.exists():  # a redone step publishes the same policy
+            partial = self._directory / f".{version}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            save_pretrained(partial, self._config, copy, tokenizer=self._tokenizer)
+            partial.rename(target)
+        self._point_to(version)
+        self._remove_old()
+        return copy
+
+    def load(self, version: int) -> Any:
+        """Reads the parameters of a published version, in the published dtype."""
+        path = self._directory / str(version)
+        if not path.is_dir():
+            raise UserError(
+                f"published policy {version} is missing in '{self._directory}': a resumed run "
+                f"needs it; there are {self.versions()}"
+            )
+        return load_pretrained(
+            path, param_dtype=self._dtype, compute_dtype=self._config.compute_dtype
+        ).params
+
+    def versions(self) -> list[int]:
+        names = [path.name for path in self._directory.iterdir() if path.is_dir()]
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _point_to(self, version: int) -> None:
+        partial = self._directory / f".{LATEST}"
+        partial.write_text(f"{version}\n", encoding="utf-8")
+        partial.replace(self._directory / LATEST)
+
+    def _remove_old(self) -> None:
+        for version in self.versions()[: -self._keep]:
+            shutil.rmtree(self._directory / str(version))

@@ -1,0 +1,60 @@
+"""Evaluation of one checkpoint on one problem set, outside any run."""
+
+import contextlib
+from typing import Any
+
+from spo_jax.acting.evaluator import EvaluationSettings, evaluate
+from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.problems.tasks import load_task_problems
+from spo_jax.reporting.progress import Progress
+from spo_jax.running.parts import build_sampling, promptable
+from spo_jax.running.settings import JudgeSettings, ModelSource, ProblemSource, RolloutSettings
+
+
+def evaluate_policy(
+    output: str,
+    *,
+    policy: ModelSource = ModelSource(),
+    problems: ProblemSource = ProblemSource(),
+    prompt: PromptTemplate = PromptTemplate(),
+    rollouts: RolloutSettings = RolloutSettings(),
+    evaluation: EvaluationSettings = EvaluationSettings(),
+    judge: JudgeSettings = JudgeSettings(),
+) -> dict[str, Any]:
+    """Samples, judges and counts; `problems.eval_split` is what is evaluated.
+
+    Args:
+      output: JSON lines file of all samples. If it is there already it is read, not made again.
+      policy: the checkpoint.
+      problems, prompt, rollouts, evaluation, judge: as in `train`.
+
+    Returns:
+      {"num_problems", "samples_per_problem", "metrics": {"eval/pass@1": ...}}.
+
+    Raises:
+      UserError: settings that do not fit together, before any long work.
+    """
+    with contextlib.ExitStack() as stack:
+        sampling = build_sampling(
+            stack,
+            policy=policy,
+            prompt=prompt,
+            rollouts=rollouts,
+            judge=judge,
+            verdicts_path=f"{output}.verdicts",
+        )
+        asked = promptable(
+            load_task_problems(problems.task, problems.eval_split),
+            sampling,
+            rollouts.max_prompt_tokens,
+        )
+        chosen = evaluation.choose(asked)
+        progress = Progress("evaluation", len(chosen) * evaluation.num_samples, "samples")
+        result = evaluate(
+            sampling.worker, sampling.params, chosen, evaluation, output, progress=progress.add
+        )
+    return {
+        "num_problems": len(result.scores),
+        "samples_per_problem": evaluation.num_samples,
+        "metrics": result.metrics(),
+    }

@@ -1,0 +1,194 @@
+"""The backend `bubblewrap`: one sandbox per submission, a fork of a warm interpreter per test.
+
+As root, bubblewrap alone is no sandbox (the program would keep every capability over the host), so
+an unprivileged user id of the host is taken first. Inside: own user, process, network, mount, IPC
+and host name namespaces; no capabilities; a read-only file system that holds the C library and the
+interpreter, nothing else; an empty environment; a small /tmp.
+"""
+
+import functools
+import importlib.resources
+import os
+import resource
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from spo_jax.judging.interface import SandboxError, Submission
+from spo_jax.judging.interpreters import Interpreter
+from spo_jax.judging.seccomp import program_filter, runner_filter
+from spo_jax.judging.session import RunnerSession, SandboxProcess
+from spo_jax.judging.streams import sealed_file
+
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_LIBRARY_LINKS = ("/lib", "/lib32", "/lib64")
+_LIBRARY_DIRECTORIES = ("/usr/lib", "/usr/lib32", "/usr/lib64")
+_STACK_BYTES = 256 * 1024 * 1024  # of the main thread, for recursion through C
+_UNPRIVILEGED_USER_ID = 0x70000000  # above what distributions and container managers hand out
+_SLOTS_PER_PROCESS = 64
+
+_LAYERS = (
+    "unprivileged-user",
+    "user-namespace",
+    "no-capabilities",
+    "pid-namespace",
+    "no-network",
+    "read-only-filesystem",
+    "ipc-namespace",
+    "clean-environment",
+    "rlimits",
+    "no-new-privileges",
+    "not-dumpable",
+    "sealed-input",
+)
+
+
+class Bubblewrap:
+    """Implements `interface.Backend`.
+
+    Args:
+      interpreter: runs the programs.
+    Raises:
+      SandboxError: bubblewrap, or as root a tool to give up privileges, is not installed.
+    """
+
+    name = "bubblewrap"
+
+    def __init__(self, interpreter: Interpreter):
+        self.interpreter = interpreter
+        self._bwrap = _require("bwrap", "bubblewrap")
+        self._setpriv = _require("setpriv", "util-linux") if os.geteuid() == 0 else None
+        self._prlimit = shutil.which("prlimit")
+        self._runner_text = runner_text()
+        self._program_filter = program_filter()
+        self._runner_filter = runner_filter()
+        self._limits_threads = os.geteuid() == 0 or kernel_version() >= (5, 14)
+        layers = list(_LAYERS)
+        layers += ["seccomp"] if self._program_filter else []
+        layers += ["thread-limit"] if self._limits_threads else []
+        self.layers = tuple(layers)
+
+    def open(self, submission: Submission, slot: int) -> RunnerSession:
+        filters = [sealed_file(self._runner_filter)] if self._runner_filter else []
+        try:
+            process = SandboxProcess(
+                lambda control, info: self._command(submission, slot, control, info, filters),
+                inherited=filters,
+                has_namespace=True,
+                environment={"PATH": "/usr/bin:/bin"},
+            )
+        finally:
+            for descriptor in filters:
+                os.close(descriptor)
+        return RunnerSession(
+            process,
+            submission,
+            program_filter=self._program_filter,
+            limits_threads=self._limits_threads,
+        )
+
+    def _command(
+        self, submission: Submission, slot: int, control: int, info: int, filters: Sequence[int]
+    ) -> list[str]:
+        command = [*self._outer_commands(slot), self._bwrap, "--unshare-all", "--unshare-user"]
+        command += ["--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
+        command += ["--uid", "65534", "--gid", "65534", "--hostname", "judge"]
+        command += [*_library_mounts(), *_interpreter_mounts(self.interpreter)]
+        for device in _DEVICES:
+            command += ["--dev-bind-try", f"/dev/{device}", f"/dev/{device}"]
+        command += ["--size", str(submission.limits.file_bytes), "--tmpfs", "/tmp"]
+        command += ["--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]
+        for name, value in program_environment().items():
+            command += ["--setenv", name, value]
+        command += ["--info-fd", str(info)]
+        for descriptor in filters:
+            command += ["--seccomp", str(descriptor)]
+        interpreter = str(self.interpreter.executable)
+        return [*command, *runner_command(interpreter, self._runner_text, control, True)]
+
+    def _outer_commands(self, slot: int) -> list[str]:
+        command = []
+        if self._prlimit:
+            hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+            size = _STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, _STACK_BYTES)
+            command += [self._prlimit, f"--stack={size}:{size}", "--core=0:0"]
+        if self._setpriv:
+            user_id = str(unprivileged_user_id(slot))
+            command += [self._setpriv, "--reuid", user_id, "--regid", user_id, "--clear-groups"]
+            command += ["--inh-caps=-all", "--no-new-privs"]
+        return command
+
+
+def runner_text() -> str:
+    return (importlib.resources.files("spo_jax.judging") / "runner.py").read_text("utf-8")
+
+
+def runner_command(interpreter: str, text: str, control: int, owns_pid_namespace: bool) -> list:
+    """-s -S: no site packages. Not -I, which would ignore the fixed hash seed."""
+    flags = ["-s", "-S", "-X", "utf8", "-X", "int_max_str_digits=0"]
+    return [interpreter, *flags, "-c", text, str(control), str(int(owns_pid_namespace))]
+
+
+def program_environment() -> dict[str, str]:
+    """Everything a program finds in its environment.
+
+    The hash seed makes verdicts repeatable; one allocator arena keeps threads from reserving
+    64 MiB of address space each.
+    """
+    return {
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "MALLOC_ARENA_MAX": "1",
+        "PATH": "/usr/bin:/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def unprivileged_user_id(slot: int) -> int:
+    """A user id of the host that no account has and no other judge worker uses now."""
+    offset = (os.getpid() * _SLOTS_PER_PROCESS + slot % _SLOTS_PER_PROCESS) % (1 << 28)
+    if _is_mapped(_UNPRIVILEGED_USER_ID + offset):
+        return _UNPRIVILEGED_USER_ID + offset
+    return 60001 + offset % 1000  # in a container with 65,536 ids
+
+
+@functools.cache
+def kernel_version() -> tuple[int, int]:
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(digit for digit in minor if digit.isdigit()))
+
+
+def _is_mapped(user_id: int) -> bool:
+    ranges = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    return any(int(first) <= user_id < int(first) + int(count) for first, _, count in ranges)
+
+
+def _library_mounts() -> list[str]:
+    mounts = []
+    for directory in _LIBRARY_DIRECTORIES:
+        if os.path.isdir(directory) and not os.path.islink(directory):
+            mounts += ["--ro-bind", directory, directory]
+    for link in _LIBRARY_LINKS:
+        if os.path.islink(link):
+            mounts += ["--symlink", os.readlink(link), link]
+        elif os.path.isdir(link):
+            mounts += ["--ro-bind", link, link]
+    if os.path.exists("/etc/ld.so.cache"):
+        mounts += ["--ro-bind", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    return mounts
+
+
+def _interpreter_mounts(interpreter: Interpreter) -> list[str]:
+    executable, library = str(interpreter.executable), str(interpreter.prefix / "lib")
+    mounts = ["--ro-bind", executable, executable]
+    if library not in _LIBRARY_DIRECTORIES:
+        mounts += ["--ro-bind", library, library]
+    return mounts
+
+
+def _require(program: str, package: str) -> str:
+    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/bin")
+    if path is None:
+        raise SandboxError(f"'{program}' is not installed (apt-get install {package})")
+    return path

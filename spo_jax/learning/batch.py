@@ -1,0 +1,347 @@
+"""From drawn groups to micro-batches: where time is shifted and where padding is decided, once.
+
+Letters: R rows of a micro-batch, n completions per row, B = R * n sequences, T completion tokens.
+A row holds one prompt and some of its completions (`packing.pack_prompt_groups`). A group, all
+completions of one problem in the draw, may take several rows but never crosses a micro-batch.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from spo_jax.errors import UserError
+from spo_jax.packing import PackedRows, pack_prompt_groups
+from spo_jax.types import Trajectory
+
+
+class Row(Protocol):
+    """One drawn trajectory; `ref_logprobs` float32 [T] or None."""
+
+    @property
+    def trajectory(self) -> Trajectory: ...
+    @property
+    def ref_logprobs(self) -> np.ndarray | None: ...
+    @property
+    def is_online(self) -> bool: ...
+
+
+class Group(Protocol):
+    """The drawn trajectories of one problem; `initial_value` in units of reward, or None."""
+
+    @property
+    def problem_id(self) -> str: ...
+    @property
+    def initial_value(self) -> float | None: ...
+    @property
+    def rows(self) -> Sequence[Any]: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RowBucket:
+    """One shape of micro-batch: each bucket compiles the update once.
+
+    Attributes:
+      num_rows: R. row_length: positions of a row. completions_per_row: n.
+      max_completion_tokens: T; masked slots are cheap, positions of a row are not.
+    """
+
+    num_rows: int
+    row_length: int
+    completions_per_row: int
+    max_completion_tokens: int
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value < 1:
+                raise UserError(f"{field.name}={value} of a row bucket must be at least 1")
+
+
+def row_buckets(
+    row_lengths: Iterable[int],
+    *,
+    tokens_per_micro_batch: int,
+    completions_per_row: int,
+    max_completion_tokens: int,
+    row_multiple: int = 1,
+) -> tuple[RowBucket, ...]:
+    """Returns a bucket for each length, with as many rows as the token budget holds.
+
+    Args:
+      row_lengths: in positions, few: each compiles the update once.
+      tokens_per_micro_batch: rows * row_length stays within it, but for one lot of rows.
+      completions_per_row, max_completion_tokens: of every bucket.
+      row_multiple: rows come in this many: the batch shards of the mesh.
+    """
+    return tuple(
+        RowBucket(
+            num_rows=row_multiple * max(1, tokens_per_micro_batch // length // row_multiple),
+            row_length=length,
+            completions_per_row=completions_per_row,
+            max_completion_tokens=max_completion_tokens,
+        )
+        for length in sorted(set(row_lengths))
+    )
+
+
+class MicroBatch(NamedTuple):
+    """Arrays of one forward and backward pass; a pytree. Empty slots have weight 0.
+
+    Attributes:
+      rows: where the tokens lie; targets, mask and the [B, T] arrays below align.
+      reward_B, weights_B: float32. group_B: int32. is_online_B: bool.
+      ref_logprobs_BT, behavior_logprobs_BT, initial_value_B: float32, or None where not needed.
+    """
+
+    rows: PackedRows
+    reward_B: Any
+    weights_B: Any
+    group_B: Any
+    is_online_B: Any
+    ref_logprobs_BT: Any = None
+    behavior_logprobs_BT: Any = None
+    initial_value_B: Any = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """All micro-batches of one update, on the host.
+
+    Attributes:
+      micro_batches: each in the shape of one bucket.
+      trajectory_ids: for each micro-batch, B ids, '' in empty slots.
+      num_dropped: completions left out because they were too long; see `make_batch`.
+    """
+
+    micro_batches: tuple[MicroBatch, ...]
+    trajectory_ids: tuple[tuple[str, ...], ...]
+    num_dropped: int = 0
+
+    @property
+    def rewards(self) -> np.ndarray:
+        """float32, of the real slots."""
+        return np.concatenate([m.reward_B[m.weights_B > 0] for m in self.micro_batches])
+
+    def metrics(self) -> dict[str, float]:
+        """What was packed, and how well."""
+        positions = sum(m.rows.tokens_RL.size for m in self.micro_batches)
+        used = sum(int((m.rows.segment_ids_RL > 0).sum()) for m in self.micro_batches)
+        return {
+            "data/sequences": float(len(self.rewards)),
+            "data/micro_batches": float(len(self.micro_batches)),
+            "data/row_positions": float(positions),
+            "data/padding_fraction": 1.0 - used / positions,
+            "data/dropped_too_long": float(self.num_dropped),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Item:
+    """One sequence on its way into a row."""
+
+    row: Row
+    group: Group
+    group_number: int
+    prompt: np.ndarray
+    completion: np.ndarray
+
+    @property
+    def num_positions(self) -> int:
+        return max(len(self.completion) - 1, 0)
+
+
+_PackedRow = list[_Item]  # completions of one prompt, in one row
+
+
+def make_batch(
+    groups: Sequence[Group],
+    buckets: Sequence[RowBucket],
+    *,
+    pad_id: int,
+    needs: frozenset[str],
+) -> Batch:
+    """Packs drawn groups into micro-batches of the given shapes.
+
+    A group goes to the bucket in which its rows take the fewest positions. While it fits none, its
+    longest completion is dropped and counted; nothing is ever cut short, since the reward belongs
+    to the whole answer.
+
+    Args:
+      groups: from the replay.
+      buckets: the shapes that may be used.
+      pad_id: the token of unused positions.
+      needs: of the objective; other optional arrays are left out.
+
+    Raises:
+      UserError: a trajectory lacks what is needed, or holds numbers that are not finite (by name);
+        or nothing fits any bucket.
+    """
+    open_batches: dict[RowBucket, list[list[_PackedRow]]] = {bucket: [] for bucket in buckets}
+    num_dropped = 0
+    for number, group in enumerate(groups):
+        items = [_checked_item(row, group, number, needs) for row in group.rows]
+        bucket, rows = _fit(items, buckets)
+        num_dropped += len(items) - sum(len(row) for row in rows)
+        if bucket is not None and rows:
+            _place(rows, open_batches[bucket], bucket.num_rows)
+    packed = [(bucket, rows) for bucket, lots in open_batches.items() for rows in lots]
+    if not packed:
+        raise UserError(
+            f"no completion fits a row: {num_dropped} too long for the buckets "
+            f"{[(b.row_length, b.max_completion_tokens) for b in buckets]} (row_length, "
+            "max_completion_tokens)"
+        )
+    return Batch(
+        micro_batches=tuple(_micro_batch(b, rows, pad_id, needs) for b, rows in packed),
+        trajectory_ids=tuple(_trajectory_ids(b, rows) for b, rows in packed),
+        num_dropped=num_dropped,
+    )
+
+
+def _checked_item(row: Row, group: Group, number: int, needs: frozenset[str]) -> _Item:
+    t = row.trajectory
+    name = f"trajectory '{t.trajectory_id}' of problem '{group.problem_id}'"
+    if t.prompt_tokens is None or t.completion_tokens is None:
+        raise UserError(f"{name} has no tokens; tokenize it before learning from it")
+    if t.reward is None or not np.isfinite(t.reward):
+        raise UserError(f"{name} has reward {t.reward}; a finite number is needed")
+    _check_per_token("ref_logprobs", row.ref_logprobs, t, name, needs)
+    _check_per_token("behavior_logprobs", t.behavior_logprobs, t, name, needs)
+    if "initial_value" in needs and not _is_finite(group.initial_value):
+        raise UserError(
+            f"problem '{group.problem_id}' has initial_value {group.initial_value}; the objective "
+            "needs a finite one: estimate it from reference samples, or use baseline='group'"
+        )
+    prompt, completion = np.asarray(t.prompt_tokens), np.asarray(t.completion_tokens)
+    return _Item(row, group, number, prompt, completion)
+
+
+def _check_per_token(
+    field: str, values: np.ndarray | None, t: Trajectory, name: str, needs: frozenset[str]
+) -> None:
+    if field not in needs:
+        return
+    assert t.completion_tokens is not None
+    if values is None:
+        raise UserError(f"{name} (source '{t.source}') has no {field}, which the objective needs")
+    if len(values) != len(t.completion_tokens):
+        raise UserError(
+            f"{name} has {len(values)} {field} for {len(t.completion_tokens)} completion tokens"
+        )
+    mask = np.ones(len(values), bool) if t.completion_mask is None else t.completion_mask
+    if not np.isfinite(np.asarray(values)[mask]).all():
+        raise UserError(f"{name} has {field} that are not finite")
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and bool(np.isfinite(value))
+
+
+def _fit(
+    items: Sequence[_Item], buckets: Sequence[RowBucket]
+) -> tuple[RowBucket | None, list[_PackedRow]]:
+    """Rows of the longest-trimmed group that fits, in the bucket where they take least."""
+    kept = sorted(items, key=lambda item: len(item.prompt) + len(item.completion), reverse=True)
+    while kept:
+        fits = [(b, rows) for b in buckets if (rows := _lay_out(kept, b)) is not None]
+        if fits:
+            return min(fits, key=lambda fit: len(fit[1]) * fit[0].row_length)
+        kept = kept[1:]
+    return None, []
+
+
+def _lay_out(items: Sequence[_Item], bucket: RowBucket) -> list[_PackedRow] | None:
+    """First fit, longest first; None where the bucket is too small."""
+    rows: list[_PackedRow] = []
+    for item in items:
+        if len(item.completion) > bucket.max_completion_tokens:
+            return None
+        row = next((row for row in rows if _has_room(row, item, bucket)), None)
+        if row is None:
+            if len(item.prompt) + item.num_positions > bucket.row_length:
+                return None
+            rows.append([item])
+        else:
+            row.append(item)
+    return rows if len(rows) <= bucket.num_rows else None
+
+
+def _has_room(row: _PackedRow, item: _Item, bucket: RowBucket) -> bool:
+    used = len(row[0].prompt) + sum(other.num_positions for other in row)
+    return (
+        len(row) < bucket.completions_per_row
+        and used + item.num_positions <= bucket.row_length
+        and np.array_equal(row[0].prompt, item.prompt)
+    )
+
+
+def _place(rows: list[_PackedRow], lots: list[list[_PackedRow]], num_rows: int) -> None:
+    """Adds a whole group to the first micro-batch with room, or opens another."""
+    for lot in lots:
+        if len(lot) + len(rows) <= num_rows:
+            lot.extend(rows)
+            return
+    lots.append(list(rows))
+
+
+def _slots(bucket: RowBucket, rows: Sequence[_PackedRow]) -> Iterable[tuple[int, _Item]]:
+    """(b, item) for every real sequence."""
+    for r, row in enumerate(rows):
+        for i, item in enumerate(row):
+            yield r * bucket.completions_per_row + i, item
+
+
+def _trajectory_ids(bucket: RowBucket, rows: Sequence[_PackedRow]) -> tuple[str, ...]:
+    ids = [""] * (bucket.num_rows * bucket.completions_per_row)
+    for b, item in _slots(bucket, rows):
+        ids[b] = item.row.trajectory.trajectory_id
+    return tuple(ids)
+
+
+def _micro_batch(
+    bucket: RowBucket, rows: Sequence[_PackedRow], pad_id: int, needs: frozenset[str]
+) -> MicroBatch:
+    B, T = bucket.num_rows * bucket.completions_per_row, bucket.max_completion_tokens
+    batch = MicroBatch(
+        rows=_pack(bucket, rows, pad_id),
+        reward_B=np.zeros(B, np.float32),
+        weights_B=np.zeros(B, np.float32),
+        group_B=np.zeros(B, np.int32),
+        is_online_B=np.zeros(B, bool),
+        ref_logprobs_BT=np.zeros((B, T), np.float32) if "ref_logprobs" in needs else None,
+        behavior_logprobs_BT=np.zeros((B, T), np.float32) if "behavior_logprobs" in needs else None,
+        initial_value_B=np.zeros(B, np.float32) if "initial_value" in needs else None,
+    )
+    numbers: dict[int, int] = {}
+    for b, item in _slots(bucket, rows):
+        t, length = item.row.trajectory, len(item.completion)
+        batch.reward_B[b] = t.reward
+        batch.weights_B[b] = 1.0
+        batch.group_B[b] = numbers.setdefault(item.group_number, len(numbers))
+        batch.is_online_B[b] = item.row.is_online
+        if batch.ref_logprobs_BT is not None:
+            batch.ref_logprobs_BT[b, :length] = item.row.ref_logprobs
+        if batch.behavior_logprobs_BT is not None:
+            batch.behavior_logprobs_BT[b, :length] = t.behavior_logprobs
+        if batch.initial_value_B is not None:
+            batch.initial_value_B[b] = item.group.initial_value
+    return batch
+
+
+def _pack(bucket: RowBucket, rows: Sequence[_PackedRow], pad_id: int) -> PackedRows:
+    def mask(item: _Item) -> np.ndarray:
+        given = item.row.trajectory.completion_mask
+        return np.ones(len(item.completion), bool) if given is None else np.asarray(given, bool)
+
+    return pack_prompt_groups(
+        [row[0].prompt for row in rows],
+        [[item.completion for item in row] for row in rows],
+        num_rows=bucket.num_rows,
+        row_length=bucket.row_length,
+        completions_per_row=bucket.completions_per_row,
+        max_completion_tokens=bucket.max_completion_tokens,
+        pad_id=pad_id,
+        completion_masks=[[mask(item) for item in row] for row in rows],
+    )

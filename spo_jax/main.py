@@ -1,0 +1,106 @@
+"""The command line: `spo COMMAND ...`, the same as `python -m spo_jax.main COMMAND ...`.
+
+Exit status: 0 done, 1 a negative result (a program was not accepted, something is missing),
+2 bad input (one line says what), 130 interrupted.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import spo_jax
+from spo_jax.errors import UserError, nearest
+
+# Before anything imports TensorFlow: its start-up chatter would bury what a user wants to read.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# Command -> module of spo_jax.commands. A module has HELP, add_arguments(parser) and run(args).
+COMMANDS = {
+    "train": "train",
+    "eval": "eval",
+    "sample": "sample",
+    "score": "score",
+    "import": "import_",
+    "export": "export",
+    "judge": "judge",
+    "problems": "problems",
+    "trajectories": "trajectories",
+    "report": "report",
+    "doctor": "doctor",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose complaints about unknown names say which name was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{self.prog}: {message} (see {self.prog} --help)")
+
+    def refuse_unknown(self, unknown: Sequence[str]) -> None:
+        if unknown:
+            flag = unknown[0].split("=", 1)[0]
+            known = [option for option in self._option_string_actions if option.startswith("--")]
+            raise UserError(f"{self.prog}: unknown argument '{flag}'{nearest(flag, known)}")
+
+
+def _command_module(name: str):
+    return importlib.import_module(f"spo_jax.commands.{COMMANDS[name]}")
+
+
+def _overview() -> str:
+    lines = [f"  {name:<14}{_command_module(name).HELP}" for name in COMMANDS]
+    return "commands:\n" + "\n".join(lines) + "\n\n`spo COMMAND --help` explains a command.\n"
+
+
+def _print_overview() -> None:
+    print(f"usage: spo COMMAND [options]\n\n{spo_jax.__doc__}\n")
+    print(_overview(), end="")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one command and returns its exit status. Raises UserError for bad input."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        _print_overview()
+        return 0
+    if argv[0] == "--version":
+        print(f"spo_jax {spo_jax.__version__}")
+        return 0
+    name = argv[0]
+    if name not in COMMANDS:
+        raise UserError(f"spo: unknown command '{name}'{nearest(name, COMMANDS)} (see spo --help)")
+    module = _command_module(name)
+    parser = _Parser(
+        prog=f"spo {name}",
+        description=module.__doc__ or module.HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    args, unknown = parser.parse_known_args(list(argv[1:]))
+    if hasattr(module, "take_unknown"):  # --gin.NAME=value has no fixed set of flags
+        unknown = module.take_unknown(args, unknown)
+    parser.refuse_unknown(unknown)
+    return module.run(args)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of the console command."""
+    try:
+        status = run(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        sys.stderr.close()
+        status = 0
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

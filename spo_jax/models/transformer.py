@@ -1,0 +1,242 @@
+"""The decoder: embedding, scanned blocks, final norm; and a cached path for sampling.
+
+Letters are defined in `layers.py`; R packed rows, L row length, X any leading axes.
+
+The parameters are a plain tree (no metadata boxes):
+  embedding [V, D]; layers/layer_<i>/... with a leading [num_blocks], i within one period;
+  tail/layer_<i>/... for layers after the last whole period; final_norm/scale [D];
+  lm_head [V, D] where embeddings are not tied.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from spo_jax.models.config import LayerKind, ModelConfig
+from spo_jax.models.layers import (
+    Block,
+    DecoderLayer,
+    LayerCache,
+    LayerInputs,
+    RMSNorm,
+    kernel_init,
+    layer_name,
+    parameter,
+)
+from spo_jax.models.rope import rope_angles
+
+Params = dict[str, Any]
+# One LayerCache per layer. Axis 0 of every leaf is the batch; the rest is `layers.py`'s business.
+Cache = tuple[LayerCache, ...]
+
+_UNSTACKED = "unstacked_layers"
+_REMAT = {
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_saveable,
+    "dots_no_batch": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
+
+def init_cache(
+    config: ModelConfig, batch_size: int, length: int, dtype: str | None = None
+) -> Cache:
+    """Returns zeros for `batch_size` sequences of up to `length` tokens, one pair per layer.
+
+    Layers are separate leaves so that a `lax.while_loop` updates each in place.
+    """
+    B, K, H = batch_size, config.num_kv_heads, config.head_dim
+    dtype = dtype or config.compute_dtype
+    return tuple(
+        LayerCache(jnp.zeros((B, K, H, length), dtype), jnp.zeros((B, K, length, H), dtype))
+        for _ in range(config.num_layers)
+    )
+
+
+def row_mask(
+    positions_RL: jax.Array,
+    segment_ids_RL: jax.Array,
+    prefix_ids_RL: jax.Array | None,
+    window: int | None,
+) -> jax.Array:
+    """Returns bool [R, L, L]: token t (axis 1) may attend to token s (axis 2).
+
+    It may when s is not after t in the row, s belongs to t's segment or to the segment t names
+    as its prefix, s is no pad (segment 0), and s is within the window measured by positions.
+    """
+    index = jnp.arange(segment_ids_RL.shape[1])
+    query, key = segment_ids_RL[:, :, None], segment_ids_RL[:, None, :]
+    same = query == key
+    if prefix_ids_RL is not None:
+        same |= prefix_ids_RL[:, :, None] == key
+    mask = same & (key > 0) & (index[:, None] >= index[None, :])[None]
+    if window is not None:
+        mask &= positions_RL[:, :, None] - positions_RL[:, None, :] < window
+    return mask
+
+
+def cache_mask(positions_BT: jax.Array, length: int, window: int | None) -> jax.Array:
+    """Returns bool [B, T, S]: keys at cache indices up to the token's position, in its window."""
+    distance = positions_BT[:, :, None] - jnp.arange(length)[None, None, :]
+    mask = distance >= 0
+    return mask if window is None else mask & (distance < window)
+
+
+class Transformer(nn.Module):
+    """A decoder-only language model. `params` below means `{"params": params}` for `apply`."""
+
+    config: ModelConfig
+
+    def setup(self) -> None:
+        c = self.config
+        init, shape = kernel_init(c.embed_dim), (c.vocab_size, c.embed_dim)
+        axes = ("vocab", "embed")
+        self.embedding = parameter(self, "embedding", init, shape, axes, c.param_dtype)
+        block = Block
+        if c.remat_policy != "none":
+            block = nn.remat(Block, policy=_REMAT[c.remat_policy], prevent_cse=False)
+        scanned = nn.scan(
+            block,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=nn.broadcast,
+            length=c.num_blocks,
+            metadata_params={nn.PARTITION_NAME: "layers"},
+        )
+        self.layers = scanned(c, c.layer_kinds[: c.period])
+        if c.num_tail_layers:
+            self.tail = block(c, c.layer_kinds[-c.num_tail_layers :])
+        self.final_norm = RMSNorm(c)
+        if not c.tie_embeddings:
+            self.lm_head = parameter(self, "lm_head", init, shape, axes, c.param_dtype)
+
+    def __call__(
+        self,
+        tokens_RL: jax.Array,
+        positions_RL: jax.Array,
+        segment_ids_RL: jax.Array,
+        prefix_ids_RL: jax.Array | None = None,
+    ) -> jax.Array:
+        """Returns final-norm hidden states [R, L, D] in the compute dtype.
+
+        Args:
+          tokens_RL: int32. Left-padded, right-padded and packed rows are all segments and
+            positions; a pad has segment 0 and its output is finite and meaningless.
+          positions_RL: int32, of each token within its own sequence.
+          segment_ids_RL: int32, > 0 for tokens.
+          prefix_ids_RL: int32 or None: one more segment each token may attend to, 0 for none.
+            A row [prompt, completion 1, completion 2, ...] whose completions name the prompt's
+            segment, each with positions that go on from the prompt, shares the prompt.
+        """
+        inputs = {
+            kind: self._inputs(
+                kind,
+                positions_RL,
+                row_mask(positions_RL, segment_ids_RL, prefix_ids_RL, self.config.window_of(kind)),
+            )
+            for kind in self.config.kinds
+        }
+        x_RLD = self._embed(tokens_RL)
+        x_RLD, _ = self.layers(x_RLD, inputs)
+        if self.config.num_tail_layers:
+            x_RLD, _ = self.tail(x_RLD, inputs)
+        return self.final_norm(x_RLD)
+
+    def logits(self, hidden_XD: jax.Array) -> jax.Array:
+        """Returns float32 [..., V]; the product is in the compute dtype, summed in float32."""
+        c = self.config
+        kernel = self.embedding if c.tie_embeddings else self.lm_head
+        logits = jax.lax.dot_general(
+            hidden_XD.astype(c.compute_dtype),
+            kernel.astype(c.compute_dtype),
+            (((hidden_XD.ndim - 1,), (1,)), ((), ())),
+            preferred_element_type=jnp.float32,
+        )
+        if c.final_soft_cap is not None:
+            logits = c.final_soft_cap * jnp.tanh(logits / c.final_soft_cap)
+        return logits
+
+    def decode(
+        self, tokens_BT: jax.Array, positions_BT: jax.Array, cache: Cache
+    ) -> tuple[jax.Array, Cache]:
+        """Extends cached sequences by T tokens each; returns ([B, T, D], the new cache).
+
+        Keys and values are written at index `positions_BT` of each sequence's cache, then keys at
+        indices up to a token's own position (and in its window) are attended to. T > 1 is prefill:
+        pad on the right; what pads write is overwritten before any later token can see it.
+        Layers are unrolled: a scan over a stacked cache would copy it at every step. Inside a
+        loop, apply with `decode_params(config, params)`, made outside of it: a layer cut out of
+        stacked parameters is copied at every step (twice the time on CPU).
+        """
+        c = self.config
+        length = cache[0].values.shape[2]
+        inputs = {
+            kind: self._inputs(
+                kind, positions_BT, cache_mask(positions_BT, length, c.window_of(kind))
+            )
+            for kind in c.kinds
+        }
+        x_BTD = self._embed(tokens_BT)
+        new_cache: list[LayerCache] = []
+        for i, kind in enumerate(c.layer_kinds):
+            variables = {"params": layer_params(c, self.variables["params"], i)}
+            layer: Any = DecoderLayer(c, parent=None)
+            x_BTD, layer_cache = layer.apply(variables, x_BTD, inputs[kind], cache[i])
+            new_cache.append(layer_cache)
+        return self.final_norm(x_BTD), tuple(new_cache)
+
+    def _embed(self, tokens_BT: jax.Array) -> jax.Array:
+        c = self.config
+        x_BTD = jnp.take(self.embedding, tokens_BT, axis=0).astype(c.compute_dtype)
+        x_BTD = x_BTD * jnp.asarray(c.embed_scale, c.compute_dtype)
+        return nn.with_logical_constraint(x_BTD, ("batch", "length", "activation_embed"))
+
+    def _inputs(self, kind: LayerKind, positions: jax.Array, mask: jax.Array) -> LayerInputs:
+        cos, sin = rope_angles(self.config.rope_of(kind), self.config.head_dim, positions)
+        return LayerInputs(cos=cos, sin=sin, mask=mask, positions=positions)
+
+
+def layer_params(config: ModelConfig, params: Mapping[str, Any], index: int) -> Params:
+    """Returns the parameters of layer `index` from a plain tree or from `decode_params`."""
+    if _UNSTACKED in params:
+        return params[_UNSTACKED][layer_name(index)]
+    block, offset = divmod(index, config.period)
+    name = layer_name(offset)
+    if block == config.num_blocks:
+        return params["tail"][name]
+    return jax.tree.map(lambda x: x[block], params["layers"][name])
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def decode_params(config: ModelConfig, params: Params) -> Params:
+    """Returns a copy of the parameters made for `decode` and `logits`; `__call__` cannot use it.
+
+    Layers are separate leaves, and all but the norms are in the compute dtype already.
+    """
+
+    def in_compute_dtype(path: tuple[Any, ...], x: jax.Array) -> jax.Array:
+        return x if path[-1].key == "scale" else x.astype(config.compute_dtype)
+
+    params = jax.tree_util.tree_map_with_path(in_compute_dtype, params)
+    layers = {layer_name(i): layer_params(config, params, i) for i in range(config.num_layers)}
+    shared = {name: x for name, x in params.items() if name not in ("layers", "tail")}
+    return {**shared, _UNSTACKED: layers}
+
+
+def _boxed_shapes(config: ModelConfig) -> Any:
+    ids = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+    init = Transformer(config).init
+    return jax.eval_shape(init, jax.random.key(0), ids, ids, ids)["params"]
+
+
+def param_shapes(config: ModelConfig) -> Params:
+    """Returns the parameter tree as `jax.ShapeDtypeStruct`s."""
+    return nn.unbox(_boxed_shapes(config))
+
+
+def logical_axes(config: ModelConfig) -> Any:
+    """Returns the parameter tree with a `PartitionSpec` of logical axis names at every leaf."""
+    return nn.get_partition_spec(_boxed_shapes(config))

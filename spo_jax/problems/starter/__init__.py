@@ -1,0 +1,1 @@
+"""The starter set: small Python problems written for this project."""

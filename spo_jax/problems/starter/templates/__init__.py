@@ -1,0 +1,1 @@
+"""Modules of templates; each exposes `TEMPLATES`."""

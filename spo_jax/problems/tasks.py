@@ -1,0 +1,98 @@
+"""Problem sets as seqio tasks. Importing this module imports TensorFlow and registers the tasks.
+
+A task of problems yields examples with two features: `inputs`, the tokens of the statement (with
+`inputs_pretokenized`, its text), and `record`, the whole problem as JSON in the schema of
+CodeContests. Any registered task or mixture with a `record` feature can be trained on by its name.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import seqio
+import tensorflow as tf
+
+from spo_jax.errors import UserError, nearest
+from spo_jax.problems.records import line_from_problem, problem_from_line
+from spo_jax.problems.sets import load_problems, problem_sets
+from spo_jax.types import Problem
+
+tf.config.set_visible_devices([], "GPU")  # The accelerator belongs to JAX.
+
+_STRING = tf.TensorSpec((), tf.string)
+
+
+def problem_source(
+    load: Callable[[str], Sequence[Problem]], splits: Sequence[str]
+) -> seqio.FunctionDataSource:
+    """A data source of problems in the order in which `load(split)` returns them."""
+
+    def examples(split: str) -> Iterator[dict[str, str]]:
+        for problem in load(split):
+            yield {"inputs": problem.description, "record": line_from_problem(problem)}
+
+    def dataset_fn(split: str, shuffle_files: bool = False, seed: int | None = None):
+        del shuffle_files, seed  # There are no files; seqio shuffles examples.
+        return tf.data.Dataset.from_generator(
+            functools.partial(examples, split),
+            output_signature={"inputs": _STRING, "record": _STRING},
+        )
+
+    return seqio.FunctionDataSource(dataset_fn, splits=splits)
+
+
+def register_problems(
+    name: str, source: seqio.DataSource, vocabulary: seqio.Vocabulary | None = None
+) -> seqio.Task:
+    """Registers a task of problems under a name of your choice.
+
+    Args:
+      name: of the task.
+      source: yields `inputs` and `record` as text, for example from `problem_source`.
+      vocabulary: of `inputs`, for example a `TokenizerVocabulary`; bytes by default.
+
+    Raises:
+      ValueError: the name is taken (from seqio).
+    """
+    feature = seqio.Feature(vocabulary or seqio.ByteVocabulary(), add_eos=False)
+    return seqio.TaskRegistry.add(
+        name,
+        source=source,
+        preprocessors=[seqio.preprocessors.tokenize],
+        output_features={"inputs": feature},
+    )
+
+
+def load_task_problems(name: str, split: str) -> list[Problem]:
+    """The problems of a registered seqio task, or of the tasks of a mixture one after the other.
+
+    Raises:
+      UserError: there is no such task or split, or an example has no valid `record`.
+    """
+    known = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
+    if name not in known:
+        raise UserError(f"unknown seqio task '{name}'{nearest(name, known)}")
+    provider = seqio.get_mixture_or_task(name)
+    tasks = provider.tasks if isinstance(provider, seqio.Mixture) else [provider]
+    return [problem for task in tasks for problem in _task_problems(task, split)]
+
+
+def _task_problems(task: seqio.Task, split: str) -> Iterator[Problem]:
+    if split not in task.splits:
+        hint = nearest(split, task.splits)
+        raise UserError(
+            f"seqio task '{task.name}' has no split '{split}'{hint} "
+            f"(its splits: {', '.join(task.splits)})"
+        )
+    dataset = task.get_dataset(sequence_length=None, split=split, shuffle=False)
+    for number, example in enumerate(dataset.as_numpy_iterator()):
+        where = f"{task.name}/{split} example {number}"
+        if "record" not in example:
+            fields = ", ".join(sorted(example))
+            raise UserError(f"{where} has no feature 'record' (it has {fields})")
+        yield problem_from_line(example["record"].decode("utf-8"), where=where)
+
+
+for _name, _splits in problem_sets().items():
+    register_problems(
+        f"spo_{_name}", problem_source(functools.partial(load_problems, _name), _splits)
+    )

@@ -1,0 +1,35 @@
+"""What the arguments of `train` may be: everything a configuration constructs by name."""
+
+from collections.abc import Callable
+from typing import Any
+
+from spo_jax.acting.evaluator import EvaluationSettings
+from spo_jax.judging import RewardMap
+from spo_jax.learning import AdamW
+from spo_jax.objectives import SoftPolicyOptimization, Supervised
+from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.running.settings import (
+    BatchSettings,
+    JudgeSettings,
+    MeshShape,
+    ModelSource,
+    ProblemSource,
+    RolloutSettings,
+)
+from spo_jax.trajectories import ReplayConfig
+
+CONFIGURABLES: tuple[Callable[..., Any], ...] = (
+    AdamW,
+    BatchSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    MeshShape,
+    ModelSource,
+    ProblemSource,
+    PromptTemplate,
+    ReplayConfig,
+    RewardMap,
+    RolloutSettings,
+    SoftPolicyOptimization,
+    Supervised,
+)

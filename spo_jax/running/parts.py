@@ -1,0 +1,325 @@
+"""Builds what a run is made of from its settings, in an order that finds mistakes early."""
+
+import contextlib
+import dataclasses
+import math
+import sys
+from collections.abc import Sequence
+
+from spo_jax.acting.actor import Actor
+from spo_jax.acting.annotator import Annotator, InitialValues, Reference, ReferenceScorer
+from spo_jax.acting.policies import Policies
+from spo_jax.acting.problem_stream import ProblemStream
+from spo_jax.acting.rollouts import Prompter, RolloutWorker
+from spo_jax.errors import UserError
+from spo_jax.judging import CachedJudge, Judge, RewardMap
+from spo_jax.learning import Checkpointer, Learner, RowBucket, row_buckets
+from spo_jax.learning.optimizer import Optimizer
+from spo_jax.models import (
+    ModelConfig,
+    Params,
+    Pretrained,
+    Transformer,
+    load_pretrained,
+    params_id,
+)
+from spo_jax.objectives import Objective
+from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.problems.tasks import load_task_problems
+from spo_jax.running.directory import RunDirectory
+from spo_jax.running.settings import (
+    BatchSettings,
+    JudgeSettings,
+    MeshShape,
+    ModelSource,
+    ProblemSource,
+    RolloutSettings,
+)
+from spo_jax.sampling import Sampler
+from spo_jax.sharding import make_mesh, num_batch_shards
+from spo_jax.tokenizers import Tokenizer, load_tokenizer
+from spo_jax.trajectories import Replay, ReplayConfig, TrajectoryStore
+from spo_jax.types import Problem
+
+WRITER_ID = "main"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SamplingParts:
+    """What sampling and judging take; evaluation needs no more.
+
+    Attributes:
+      model, tokenizer: of the policy. params: as loaded.
+      judge: the pool. worker: samples and judges. prompter: prompts and programs.
+    """
+
+    model: Transformer
+    params: Params
+    tokenizer: Tokenizer
+    judge: Judge
+    worker: RolloutWorker
+    prompter: Prompter
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunParts:
+    """Everything the loop works with.
+
+    Attributes:
+      sampling: the policy's start, the sampler and the judge.
+      train_problems: learned from, by update through `stream`. eval_problems: held out.
+      store, replay: the data. actor: makes it. annotator, initial_values: complete it; None where
+        the objective does not ask for that.
+      learner, buckets, checkpointer: the update and its state.
+      policies: what samplers use.
+      num_online: samples of a problem in an update; 0 for purely offline data.
+      batch: problems and completions of an update. rewards: what verdicts are worth.
+      uses_offline, trust_labels: whether written solutions are used, and believed.
+      reference: the frozen policy; None where the objective reads nothing of it.
+      starts_at_reference: the policy's start is the reference.
+      max_completion_tokens: longer answers are not learned from.
+    """
+
+    sampling: SamplingParts
+    train_problems: Sequence[Problem]
+    stream: ProblemStream
+    eval_problems: Sequence[Problem]
+    store: TrajectoryStore
+    replay: Replay
+    actor: Actor
+    annotator: Annotator | None
+    initial_values: InitialValues | None
+    learner: Learner
+    buckets: tuple[RowBucket, ...]
+    checkpointer: Checkpointer
+    policies: Policies
+    num_online: int
+    batch: BatchSettings
+    rewards: RewardMap
+    uses_offline: bool
+    trust_labels: bool
+    reference: Reference | None
+    starts_at_reference: bool
+    max_completion_tokens: int
+
+
+def build_sampling(
+    stack: contextlib.ExitStack,
+    *,
+    policy: ModelSource,
+    prompt: PromptTemplate,
+    rollouts: RolloutSettings,
+    judge: JudgeSettings,
+    verdicts_path: str,
+) -> SamplingParts:
+    """Starts the judge, then loads the policy. The judge ends with `stack`."""
+    # The judge comes first: its refusal on a machine without a sandbox should not take a minute,
+    # and its processes start before JAX has threads.
+    pool = stack.enter_context(
+        Judge(
+            num_workers=judge.num_workers or None,
+            allow_unsandboxed=judge.allow_unsandboxed,
+        )
+    )
+    cached = stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
+    tokenizer = load_tokenizer(policy.path)
+    prompter = Prompter(tokenizer, prompt, rollouts.stop_at)
+    pretrained = _load(policy)
+    model = Transformer(pretrained.config)
+    sampler = Sampler(
+        model,
+        eos_ids=prompter.end_ids,
+        num_slots=rollouts.num_slots,
+        max_prompt_tokens=rollouts.max_prompt_tokens,
+        max_completion_tokens=rollouts.max_completion_tokens,
+        steps_per_call=rollouts.steps_per_call,
+    )
+    worker = RolloutWorker(sampler, cached, prompter)
+    return SamplingParts(model, pretrained.params, tokenizer, pool, worker, prompter)
+
+
+def build_run_parts(
+    directory: RunDirectory,
+    stack: contextlib.ExitStack,
+    *,
+    policy: ModelSource,
+    reference: ModelSource | None,
+    problems: ProblemSource,
+    prompt: PromptTemplate,
+    objective: Objective,
+    optimizer: Optimizer,
+    rollouts: RolloutSettings,
+    replay: ReplayConfig,
+    batch: BatchSettings,
+    mesh: MeshShape,
+    judge: JudgeSettings,
+    rewards: RewardMap,
+    initial_value_samples: int,
+    seed: int,
+) -> RunParts:
+    """Builds and checks all parts; compiles nothing yet."""
+    device_mesh = make_mesh(**dataclasses.asdict(mesh))
+    buckets = row_buckets(
+        batch.row_lengths,
+        tokens_per_micro_batch=batch.tokens_per_micro_batch,
+        completions_per_row=batch.completions_per_problem,
+        max_completion_tokens=rollouts.max_completion_tokens,
+        row_multiple=num_batch_shards(device_mesh),
+    )
+    sampling = build_sampling(
+        stack,
+        policy=policy,
+        prompt=prompt,
+        rollouts=rollouts,
+        judge=judge,
+        verdicts_path=str(directory.verdicts),
+    )
+    limit = rollouts.max_prompt_tokens
+    train_problems = _spread(
+        promptable(load_task_problems(problems.task, problems.train_split), sampling, limit),
+        problems.max_problems,
+    )
+    eval_problems = promptable(
+        load_task_problems(problems.task, problems.eval_split), sampling, limit
+    )
+    store = TrajectoryStore(directory.store_url, writer_id=WRITER_ID)
+    actor = Actor(
+        sampling.worker,
+        sampling.prompter,
+        store,
+        reward_map=rewards,
+        settings=rollouts.sampler,
+        run_id=directory.path.name,
+        seed=seed,
+    )
+    frozen = _reference(objective, reference, sampling)
+    return RunParts(
+        sampling=sampling,
+        train_problems=train_problems,
+        eval_problems=eval_problems,
+        stream=ProblemStream(train_problems, batch.problems_per_update, seed),
+        store=store,
+        replay=Replay(
+            store,
+            replay,
+            seed=seed,
+            reference_id=frozen.reference_id if frozen else None,
+            beta=getattr(objective, "beta", None),
+            tokenizer_hash=sampling.tokenizer.hash,
+        ),
+        actor=actor,
+        annotator=_annotator(store, sampling, frozen, buckets),
+        initial_values=_initial_values(
+            objective, actor, store, frozen, rollouts, initial_value_samples
+        ),
+        learner=Learner(sampling.model, objective, optimizer, device_mesh),
+        buckets=buckets,
+        checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
+        policies=Policies(directory.policies, sampling.model.config, sampling.tokenizer),
+        num_online=math.ceil(batch.completions_per_problem * (1 - replay.offline_fraction)),
+        batch=batch,
+        rewards=rewards,
+        uses_offline=replay.offline_fraction > 0,
+        trust_labels=problems.trust_labels,
+        reference=frozen,
+        starts_at_reference=frozen is not None and reference is None,
+        max_completion_tokens=rollouts.max_completion_tokens,
+    )
+
+
+def _load(source: ModelSource) -> Pretrained:
+    return load_pretrained(
+        source.path,
+        param_dtype=source.param_dtype,
+        compute_dtype=source.compute_dtype,
+        remat_policy=source.remat_policy,
+    )
+
+
+def promptable(
+    problems: Sequence[Problem], sampling: SamplingParts, max_prompt_tokens: int
+) -> list[Problem]:
+    """Problems whose prompt is short enough; says how many are not."""
+    kept = [
+        problem
+        for problem in problems
+        if len(sampling.prompter.prompt_tokens(problem)) <= max_prompt_tokens
+    ]
+    if len(kept) < len(problems):
+        print(
+            f"{len(problems) - len(kept)} of {len(problems)} problems are left out: their prompts "
+            f"exceed max_prompt_tokens={max_prompt_tokens}",
+            file=sys.stderr,
+        )
+    if not kept:
+        raise UserError(
+            f"no problem of {len(problems)} has a prompt within "
+            f"max_prompt_tokens={max_prompt_tokens}"
+        )
+    return kept
+
+
+def _spread(problems: Sequence[Problem], count: int) -> list[Problem]:
+    """`count` problems spread evenly over the set; all of them for 0."""
+    if not count:
+        return list(problems)
+    if count > len(problems):
+        raise UserError(f"max_problems={count} exceeds the {len(problems)} problems there are")
+    return [problems[i * len(problems) // count] for i in range(count)]
+
+
+def _reference(
+    objective: Objective, source: ModelSource | None, sampling: SamplingParts
+) -> Reference | None:
+    """The frozen policy, where the objective reads anything of it."""
+    if not objective.needs & {"ref_logprobs", "initial_value"}:
+        return None
+    config, params = sampling.model.config, sampling.params
+    if source is not None:
+        pretrained = _load(source)
+        _check_same_shape(pretrained.config, config, source)
+        config, params = pretrained.config, pretrained.params
+    return Reference(params, params_id(params, config))
+
+
+def _check_same_shape(reference: ModelConfig, policy: ModelConfig, source: ModelSource) -> None:
+    """The reference is scored with the policy's model; only its weights may differ."""
+    for field in dataclasses.fields(policy):
+        ours, theirs = getattr(policy, field.name), getattr(reference, field.name)
+        if ours != theirs:
+            raise UserError(
+                f"reference '{source.path}' has {field.name}={theirs}, the policy {ours}; they "
+                "must be checkpoints of one architecture"
+            )
+
+
+def _annotator(
+    store: TrajectoryStore,
+    sampling: SamplingParts,
+    frozen: Reference | None,
+    buckets: tuple[RowBucket, ...],
+) -> Annotator | None:
+    if frozen is None:
+        return None
+    scorer = ReferenceScorer(sampling.model, frozen, buckets, pad_id=sampling.tokenizer.pad_id)
+    return Annotator(store, scorer)
+
+
+def _initial_values(
+    objective: Objective,
+    actor: Actor,
+    store: TrajectoryStore,
+    frozen: Reference | None,
+    rollouts: RolloutSettings,
+    num_samples: int,
+) -> InitialValues | None:
+    if frozen is None or "initial_value" not in objective.needs:
+        return None
+    return InitialValues(
+        actor,
+        store,
+        frozen,
+        beta=objective.beta,  # type: ignore[attr-defined]
+        num_samples=num_samples,
+        max_completion_tokens=rollouts.max_completion_tokens,
+    )

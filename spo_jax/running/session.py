@@ -1,0 +1,233 @@
+"""The state of a run between two updates, and the steps that change it.
+
+Whatever is asked to stop, stops between two updates: `saving_on_stop` then saves the last whole
+state. Nothing of an unfinished update is kept, and a resumed run redoes it.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from spo_jax.acting.evaluator import Evaluation, EvaluationSettings, evaluate
+from spo_jax.acting.token_values import token_values
+from spo_jax.acting.written import add_written_solutions
+from spo_jax.evaluation import read_samples
+from spo_jax.learning import NonFiniteLossError, TrainState, make_batch
+from spo_jax.reporting.clock import PhaseClock
+from spo_jax.reporting.progress import Progress, say
+from spo_jax.running.directory import RunDirectory
+from spo_jax.running.parts import RunParts
+from spo_jax.running.stopping import Stopped, StopRequest
+from spo_jax.trajectories import DrawnGroup, Watermark
+from spo_jax.types import Problem
+
+
+class Session:
+    """One attempt at a run.
+
+    Attributes:
+      state: after the last whole update. step: how many there were.
+      clock: times the phases of an update.
+    """
+
+    def __init__(
+        self,
+        parts: RunParts,
+        directory: RunDirectory,
+        stop: StopRequest,
+        evaluation: EvaluationSettings,
+    ):
+        self.state: TrainState
+        self.step = 0
+        self.clock = PhaseClock()
+        self._parts = parts
+        self._directory = directory
+        self._stop = stop
+        self._evaluation = evaluation
+        self._behavior: Any = None
+        self._policy_version = 0
+        self._host_state: dict[str, Any] = {}
+
+    def restore(self, seed: int) -> int:
+        """Takes up the newest checkpoint, or starts. Returns the number of updates made.
+
+        In order: learner, replay and store, written solutions, behavior policy.
+        """
+        parts = self._parts
+        restored = parts.checkpointer.restore_latest(parts.learner.abstract_state())
+        if restored is None:
+            self.state = parts.learner.init(parts.sampling.params, seed=seed)
+            parts.store.rewind(Watermark.from_dict({}))
+        else:
+            self.state = restored.state
+            self._policy_version = restored.host_state["policy_version"]
+            parts.replay.load_state_dict(restored.host_state["replay"])
+            parts.store.rewind(parts.replay.watermark)
+            for line in restored.passed_over:
+                say(line)
+            say(f"resumed after update {restored.step}")
+        self._add_written()
+        self._behavior = (
+            parts.policies.load(self._policy_version)
+            if self._policy_version
+            else parts.sampling.params
+        )
+        self.step = int(self.state.step)
+        self._host_state = self._snapshot()
+        return self.step
+
+    def collect(self, problems: Sequence[Problem]) -> dict[str, float]:
+        """Samples, judges and stores the online data of the next updates."""
+        parts, round_id = self._parts, f"{self.step:08d}"
+        metrics: dict[str, float] = {}
+        with self.clock("sampling"):
+            if parts.initial_values is not None:
+                parts.initial_values.ensure(problems, round_id=round_id)
+            if parts.num_online:
+                report = parts.actor.collect(
+                    self._behavior,
+                    problems,
+                    num_samples=parts.num_online,
+                    policy_version=self._policy_version,
+                    round_id=round_id,
+                    progress=lambda *_: self._stop.check(),
+                )
+                metrics = {"policy/version": self._policy_version, **report.metrics()}
+        return metrics
+
+    def draw(self, problems: Sequence[Problem]) -> tuple[list[DrawnGroup], dict[str, float]]:
+        """Draws the next update's groups, complete with what the objective needs."""
+        parts = self._parts
+        with self.clock("drawing"):
+            parts.replay.advance()
+            groups = parts.replay.draw(
+                self.step,
+                parts.batch.problems_per_update,
+                parts.batch.completions_per_problem,
+                self.step,
+                problem_ids=[problem.id for problem in problems],
+            )
+        assert parts.replay.stats is not None
+        metrics = parts.replay.stats.metrics()
+        with self.clock("reference"):
+            if parts.annotator is not None:
+                groups = parts.annotator.complete(groups)
+        return groups, metrics
+
+    def update(self, groups: Sequence[DrawnGroup]) -> dict[str, float]:
+        """One optimizer step."""
+        parts = self._parts
+        with self.clock("update"):
+            batch = make_batch(
+                groups,
+                parts.buckets,
+                pad_id=parts.sampling.tokenizer.pad_id,
+                needs=parts.learner.objective.needs,
+            )
+            try:
+                self.state, metrics = parts.learner.update(self.state, batch)
+            except NonFiniteLossError as error:
+                self.state = error.state
+                raise
+        if self.step == 0 and parts.starts_at_reference:
+            # Policy = reference: what is left is the rounding between two compiled programs.
+            metrics["q/reference_noise"] = metrics["policy/log_ratio_abs"]
+        self.step += 1
+        return metrics
+
+    def publish(self) -> None:
+        """Gives the present policy to the sampler, and to whoever reads the run's policies."""
+        with self.clock("publishing"):
+            self._behavior = self._parts.policies.publish(self.state.params, self.step)
+        self._policy_version = self.step
+
+    def finish_update(self) -> None:
+        """Marks the state as whole: from here on this is what a stop would save."""
+        self._host_state = self._snapshot()
+
+    def save(self) -> None:
+        """Commits a checkpoint of the last whole update."""
+        with self.clock("saving"):
+            self._parts.checkpointer.save(self.step, self.state, self._host_state)
+
+    @contextlib.contextmanager
+    def saving_on_stop(self) -> Iterator[None]:
+        """Saves when a stop was asked for, or when the loss is not finite."""
+        try:
+            yield
+        except (Stopped, NonFiniteLossError):
+            say(f"saving the state after update {self.step}")
+            self.save()
+            raise
+
+    def evaluate(self) -> Evaluation:
+        """Samples and judges the held-out problems with the present policy."""
+        settings = self._evaluation
+        problems = settings.choose(self._parts.eval_problems)
+        progress = Progress(
+            f"evaluation after {self.step} updates", len(problems) * settings.num_samples, "samples"
+        )
+
+        def count(samples: int, tokens: int) -> None:
+            self._stop.check()
+            progress.add(samples, tokens)
+
+        with self.clock("evaluation"):
+            result = evaluate(
+                self._parts.sampling.worker,
+                self.state.params,
+                problems,
+                settings,
+                self._directory.evaluation(self.step),
+                progress=count,
+            )
+        passes = ", ".join(f"pass@{k} {result.pass_at(k):.3f}" for k in settings.ks)
+        say(f"evaluation after {self.step} updates: {passes}")
+        return result
+
+    def write_token_values(self) -> None:
+        """Scores a few answers of the last evaluation token by token, for the report."""
+        parts = self._parts
+        beta = getattr(parts.learner.objective, "beta", None)
+        if parts.reference is None or beta is None:
+            return
+        values = token_values(
+            parts.sampling.model,
+            self.state.params,
+            parts.reference,
+            read_samples(self._directory.evaluation(self.step)),
+            self._evaluation.choose(parts.eval_problems),
+            parts.sampling.prompter,
+            beta=beta,
+            rewards=parts.rewards,
+        )
+        self._directory.write_json("token_values.json", {"updates": self.step} | values)
+
+    def _snapshot(self) -> dict[str, Any]:
+        return {
+            "policy_version": self._policy_version,
+            "replay": self._parts.replay.state_dict(),
+        }
+
+    def _add_written(self) -> None:
+        parts = self._parts
+        if not parts.uses_offline:
+            return
+        written = add_written_solutions(
+            parts.store,
+            parts.train_problems,
+            parts.sampling.prompter,
+            reward_map=parts.rewards,
+            judge=None if parts.trust_labels else parts.sampling.judge,
+            max_completion_tokens=parts.max_completion_tokens,
+        )
+        left_out = ", ".join(f"{n} {reason}" for reason, n in written.skipped.items())
+        say(
+            f"{len(written.trajectories)} written solutions"
+            + (f" (left out: {left_out})" if left_out else "")
+            + (
+                f"; {written.disagreements} are not what their label says"
+                if written.disagreements
+                else ""
+            )
+        )

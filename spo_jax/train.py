@@ -1,0 +1,185 @@
+"""The training loop: collect, draw, update, and now and then publish, evaluate, save.
+
+Everything that makes data writes to the store; the learner only draws from it. A run is a
+directory: the same command on the same directory goes on where it stopped, bit for bit.
+"""
+
+import contextlib
+from typing import Any
+
+from spo_jax.acting.evaluator import EvaluationSettings
+from spo_jax.errors import UserError
+from spo_jax.judging import RewardMap
+from spo_jax.learning import AdamW
+from spo_jax.learning.optimizer import Optimizer
+from spo_jax.objectives import Objective, SoftPolicyOptimization
+from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.reporting.metrics import MetricsWriter
+from spo_jax.reporting.progress import Progress
+from spo_jax.reporting.report import write_report
+from spo_jax.reporting.summary import run_summary
+from spo_jax.running.directory import RunDirectory
+from spo_jax.running.parts import build_run_parts
+from spo_jax.running.session import Session
+from spo_jax.running.settings import (
+    BatchSettings,
+    JudgeSettings,
+    MeshShape,
+    ModelSource,
+    ProblemSource,
+    RolloutSettings,
+)
+from spo_jax.running.stopping import StopRequest
+from spo_jax.trajectories import ReplayConfig
+
+
+def train(
+    run_dir: str,
+    *,
+    policy: ModelSource = ModelSource(),
+    reference: ModelSource | None = None,
+    problems: ProblemSource = ProblemSource(),
+    prompt: PromptTemplate = PromptTemplate(),
+    objective: Objective = SoftPolicyOptimization(),
+    optimizer: Optimizer = AdamW(),
+    rollouts: RolloutSettings = RolloutSettings(),
+    replay: ReplayConfig = ReplayConfig(),
+    batch: BatchSettings = BatchSettings(),
+    evaluation: EvaluationSettings = EvaluationSettings(),
+    mesh: MeshShape = MeshShape(),
+    judge: JudgeSettings = JudgeSettings(),
+    rewards: RewardMap = RewardMap(),
+    num_updates: int = 100,
+    collect_every: int = 1,
+    policy_sync_every: int = 1,
+    evaluate_every: int = 0,
+    checkpoint_every: int = 20,
+    initial_value_samples: int = 16,
+    seed: int = 0,
+    config: str | None = None,
+) -> dict[str, Any]:
+    """Trains a policy.
+
+    Args:
+      run_dir: holds the run; continued if it holds one already.
+      policy: where the learner starts.
+      reference: the frozen reference; by default the policy's own start.
+      problems, prompt: what is asked and how.
+      objective, optimizer: what is learned and how fast.
+      rollouts, replay, batch: how samples are made, mixed with offline data and packed.
+      evaluation: of held-out problems, before, after and every `evaluate_every` updates (0: never
+        in between).
+      mesh, judge: devices and the judge's pool.
+      rewards: what a verdict is worth.
+      num_updates: of the whole run.
+      collect_every: updates whose problems are sampled in one go. More fill the sampler better,
+        and the samples are older when they are learned from.
+      policy_sync_every: updates between two publications of the policy to the sampler.
+      checkpoint_every: updates between two checkpoints.
+      initial_value_samples: reference samples of a problem, where the objective needs Q_0.
+      seed: of everything random.
+      config: the resolved configuration as text of `name = value` lines; by default these
+        arguments.
+
+    Returns:
+      The summary that is also written to `summary.json`.
+
+    Raises:
+      UserError: settings that do not fit together, before any long work.
+      Stopped: after Ctrl-C or SIGTERM, with everything saved.
+      NonFiniteLossError: names the trajectories; the last good state is saved.
+    """
+    settings = dict(locals())
+    _check(num_updates, collect_every, policy_sync_every, checkpoint_every, evaluate_every)
+    directory = RunDirectory(run_dir)
+    with contextlib.ExitStack() as stack:
+        directory.open(config or _description(settings))
+        stack.callback(directory.close)
+        stop = stack.enter_context(StopRequest())
+        parts = build_run_parts(
+            directory,
+            stack,
+            policy=policy,
+            reference=reference,
+            problems=problems,
+            prompt=prompt,
+            objective=objective,
+            optimizer=optimizer,
+            rollouts=rollouts,
+            replay=replay,
+            batch=batch,
+            mesh=mesh,
+            judge=judge,
+            rewards=rewards,
+            initial_value_samples=initial_value_samples,
+            seed=seed,
+        )
+        session = Session(parts, directory, stop, evaluation)
+        first = session.restore(seed)
+        metrics = stack.enter_context(contextlib.closing(MetricsWriter(run_dir, resume_step=first)))
+        progress = Progress("training", num_updates, "updates", done=first, every_secs=0)
+
+        def evaluate_if_due() -> None:
+            step = session.step
+            if step in (0, num_updates) or (evaluate_every and step % evaluate_every == 0):
+                result = session.evaluate()
+                metrics.write(step, result.metrics() | session.clock.metrics(), kind="eval")
+
+        with session.saving_on_stop():
+            for update in range(first, num_updates):
+                evaluate_if_due()
+                values = {}
+                if update % collect_every == 0:
+                    ahead = min(update + collect_every, num_updates)
+                    values = session.collect(parts.stream.between(update, ahead))
+                groups, drawn = session.draw(parts.stream.at(update))
+                learned = session.update(groups)
+                is_last = session.step == num_updates
+                if is_last or session.step % policy_sync_every == 0:
+                    session.publish()
+                session.finish_update()
+                if is_last or session.step % checkpoint_every == 0:
+                    session.save()
+                metrics.write(session.step, values | drawn | learned | session.clock.metrics())
+                progress.update(session.step, _headline(learned))
+                stop.check()
+            evaluate_if_due()
+            session.write_token_values()
+        summary = run_summary(run_dir, evaluation.ks)
+        directory.write_json("summary.json", summary)
+        write_report(run_dir)
+    return summary
+
+
+def _check(
+    num_updates: int,
+    collect_every: int,
+    policy_sync_every: int,
+    checkpoint_every: int,
+    evaluate_every: int,
+) -> None:
+    for name, value, least in (
+        ("num_updates", num_updates, 1),
+        ("collect_every", collect_every, 1),
+        ("policy_sync_every", policy_sync_every, 1),
+        ("checkpoint_every", checkpoint_every, 1),
+        ("evaluate_every", evaluate_every, 0),
+    ):
+        if value < least:
+            raise UserError(f"{name}={value} must be at least {least}")
+
+
+def _description(settings: dict[str, Any]) -> str:
+    """The arguments of `train`, one a line, for runs started without a config file."""
+    left_out = ("run_dir", "config")
+    lines = [f"train.{name} = {value!r}" for name, value in settings.items()]
+    return "".join(
+        f"{line}\n" for line in lines if line.split(".")[1].split(" ")[0] not in left_out
+    )
+
+
+def _headline(metrics: dict[str, float]) -> dict[str, float]:
+    """The few numbers of an update that fit a line."""
+    shown = ("loss/true", "reward/online_mean", "q/residual_abs", "policy/kl_to_reference")
+    names = shown if "loss/true" in metrics else ("loss/total", "reward/offline_mean")
+    return {name: metrics[name] for name in names if name in metrics}
