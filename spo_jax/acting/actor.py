@@ -145,7 +145,7 @@ def _report(trajectories: Sequence[Trajectory]) -> CollectReport:
     rewards = [t.reward for t in trajectories if t.reward is not None]
     return CollectReport(
         trajectories=tuple(trajectories),
-        num_tokens=sum(np.size(t.completion_tokens) for t in trajectories),
+        num_tokens=sum(t.turns[-1].end for t in trajectories),
         mean_reward=float(np.mean(rewards)) if rewards else float("nan"),
         accepted_fraction=sum(t.verdict is Verdict.AC for t in trajectories) / count,
         truncated_fraction=sum(t.finish_reason == "length" for t in trajectories) / count,

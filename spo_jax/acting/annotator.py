@@ -37,6 +37,7 @@ class ReferenceScorer:
       reference: its parameters and id.
       buckets: row shapes, those of the update.
       pad_id: the token of unused positions.
+      chunk_tokens: completion tokens whose logits are held at once.
       put: places host rows on the mesh; the identity on one device.
     """
 
@@ -47,6 +48,7 @@ class ReferenceScorer:
         buckets: Sequence[RowBucket],
         *,
         pad_id: int,
+        chunk_tokens: int = 1024,
         put: Callable[[PackedRows], PackedRows] = lambda rows: rows,
     ):
         self.reference_id = reference.reference_id
@@ -54,13 +56,17 @@ class ReferenceScorer:
         self._buckets = buckets
         self._pad_id = pad_id
         self._put = put
-        self._score = jax.jit(lambda params, rows: score_rows(model, params, rows).logprobs_BT)
+        self._score = jax.jit(
+            lambda params, rows: (
+                score_rows(model, params, rows, chunk_tokens=chunk_tokens).logprobs_BT
+            )
+        )
 
     def score(self, groups: Sequence[DrawnGroup]) -> list[ReferenceLogprobs]:
         """Reference logprobs of all rows of the groups, but for those too long for any bucket."""
         batch = make_batch(groups, self._buckets, pad_id=self._pad_id, needs=frozenset())
         trajectories = [row.trajectory for group in groups for row in group.rows]
-        lengths = {t.trajectory_id: np.size(t.completion_tokens) for t in trajectories}
+        lengths = {t.trajectory_id: len(np.asarray(t.completion_tokens)) for t in trajectories}
         scored = []
         for micro_batch, ids in zip(batch.micro_batches, batch.trajectory_ids, strict=True):
             logprobs_BT = np.asarray(self._score(self._params, self._put(micro_batch.rows)))

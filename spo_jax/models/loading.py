@@ -23,7 +23,7 @@ from spo_jax.sharding import param_shardings
 # Derived, not learned: Llama 2's files carry RoPE's frequencies.
 _IGNORED_SUFFIXES = (".rotary_emb.inv_freq",)
 _TIED = "lm_head.weight"
-_PIECE_ELEMENTS = 2**22
+_PIECE_ELEMENTS = 2**20
 _ALIGNMENT = 64  # jax takes over host memory so aligned, without a copy, on CPU
 
 

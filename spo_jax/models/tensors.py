@@ -56,7 +56,7 @@ class Tensor:
     num_inputs: int
 
     def published_view(self, leaf: np.ndarray) -> np.ndarray:
-        """Returns a contiguous `leaf`, or its block, seen in the published shape: to read or fill."""
+        """Returns a contiguous leaf (or its block) in the published shape: to read or fill."""
         block = leaf if self.block is None else leaf[self.block]
         if not self.num_inputs:
             return block.reshape(self.shape)

@@ -208,11 +208,17 @@ def build_run_parts(
             tokenizer_hash=sampling.tokenizer.hash,
         ),
         actor=actor,
-        annotator=_annotator(store, sampling, frozen, buckets),
+        annotator=_annotator(store, sampling, frozen, buckets, batch.logits_chunk_tokens),
         initial_values=_initial_values(
             objective, actor, store, frozen, rollouts, initial_value_samples
         ),
-        learner=Learner(sampling.model, objective, optimizer, device_mesh),
+        learner=Learner(
+            sampling.model,
+            objective,
+            optimizer,
+            device_mesh,
+            chunk_tokens=batch.logits_chunk_tokens,
+        ),
         buckets=buckets,
         checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
         policies=Policies(directory.policies, sampling.model.config, sampling.tokenizer),
@@ -298,10 +304,17 @@ def _annotator(
     sampling: SamplingParts,
     frozen: Reference | None,
     buckets: tuple[RowBucket, ...],
+    chunk_tokens: int,
 ) -> Annotator | None:
     if frozen is None:
         return None
-    scorer = ReferenceScorer(sampling.model, frozen, buckets, pad_id=sampling.tokenizer.pad_id)
+    scorer = ReferenceScorer(
+        sampling.model,
+        frozen,
+        buckets,
+        pad_id=sampling.tokenizer.pad_id,
+        chunk_tokens=chunk_tokens,
+    )
     return Annotator(store, scorer)
 
 

@@ -87,12 +87,14 @@ class BatchSettings:
       row_lengths: lengths a row (a prompt with its completions) is padded to. Few: each compiles
         the update once.
       tokens_per_micro_batch: row positions whose activations are held at once.
+      logits_chunk_tokens: completion tokens whose logits are held at once.
     """
 
     problems_per_update: int = 8
     completions_per_problem: int = 8
     row_lengths: tuple[int, ...] = (256, 512, 1024)
     tokens_per_micro_batch: int = 2048
+    logits_chunk_tokens: int = 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

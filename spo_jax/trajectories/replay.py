@@ -21,9 +21,10 @@ data would be biased by it: switch it off there. Online rows are never selected 
 
 **Repeatable.** A draw is a function of the store up to `watermark`, the seed, the step and the
 uses so far; it does not depend on the order of rows or on what was committed after the watermark.
-`advance()` moves the watermark, and so does `state_dict()`: what is saved must cover the annotations
-made since the draw, or a resumed run would compute them again in other company and other bits. In
-runs of several processes one of them calls `store.watermark()` and all call `advance` with it.
+`advance()` moves the watermark, and so does `state_dict()`: what is saved must cover the
+annotations made since the draw, or a resumed run would compute them again in other company and
+other bits. In runs of several processes one of them calls `store.watermark()` and all call
+`advance` with it.
 """
 
 import dataclasses

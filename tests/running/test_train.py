@@ -107,10 +107,10 @@ def test_online_samples_and_written_solutions_lie_in_one_store(finished):
 
 
 @pytest.mark.parametrize("method", ["collect", "draw", "update", "publish", "save"])
-def test_run_killed_in_any_phase_ends_in_the_same_bits(
+def test_trap_resume_replays_or_skips_data(
     finished, tmp_path, tiny_checkpoint, monkeypatch, method
 ):
-    """A crash right after a phase of the third update, before anything else is written."""
+    """A crash right after a phase, before anything else is written, ends in the same bits."""
     original = getattr(Session, method)
     calls = []
 
@@ -127,13 +127,13 @@ def test_run_killed_in_any_phase_ends_in_the_same_bits(
             tiny_run(tmp_path / "run", tiny_checkpoint)
     tiny_run(tmp_path / "run", tiny_checkpoint)
     assert_same_bits(final_params(tmp_path / "run"), final_params(finished[0]))
-    trap_resume_repeats_or_skips_nothing(tmp_path / "run", finished[0])
+    assert_same_data_and_losses(tmp_path / "run", finished[0])
 
 
-def trap_resume_repeats_or_skips_nothing(resumed, whole):
-    ids = [sorted(t.trajectory_id for t in TrajectoryStore(str(d)).read()) for d in (resumed, whole)]
+def assert_same_data_and_losses(left, right):
+    ids = [sorted(t.trajectory_id for t in TrajectoryStore(str(d)).read()) for d in (left, right)]
     assert ids[0] == ids[1]
-    losses = [[r["loss/true"] for r in read_metrics(d, "train")] for d in (resumed, whole)]
+    losses = [[r["loss/true"] for r in read_metrics(d, "train")] for d in (left, right)]
     assert losses[0] == losses[1]
 
 

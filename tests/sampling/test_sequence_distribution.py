@@ -53,7 +53,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def params(model):
-    return jax.tree.map(lambda x: 1.5 * x, random_params(model.config, jax.random.key(5)))
+    return random_params(model.config, jax.random.key(5))
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,7 @@ def test_sequences_follow_the_exact_distribution(index, sequences, next_logits, 
         expected = np.append(expected[~rare], expected[rare].sum())
         observed = np.append(observed[~rare], observed[rare].sum())
     possible = expected > 0
+    assert possible.sum() > 5  # the model is not so sure that there is nothing to test
     assert not observed[~possible].any()
     result = stats.chisquare(observed[possible], expected[possible], sum_check=False)
     assert result.pvalue > 1e-3
