@@ -6,16 +6,12 @@ Exit status: 0 done, 1 a negative result (a program was not accepted, something 
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import spo_jax
 from spo_jax.errors import UserError, nearest
-
-# Before anything imports TensorFlow: its start-up chatter would bury what a user wants to read.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # Command -> module of spo_jax.commands. A module has HELP, add_arguments(parser) and run(args).
 COMMANDS = {

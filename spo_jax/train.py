@@ -138,9 +138,10 @@ def train(
                 if is_last or session.step % policy_sync_every == 0:
                     session.publish()
                 session.finish_update()
+                # Written first: a resumed run drops lines past its checkpoint, but cannot add one.
+                metrics.write(session.step, values | drawn | learned | session.clock.metrics())
                 if is_last or session.step % checkpoint_every == 0:
                     session.save()
-                metrics.write(session.step, values | drawn | learned | session.clock.metrics())
                 progress.update(session.step, _headline(learned))
                 stop.check()
             evaluate_if_due()

@@ -8,15 +8,17 @@ CodeContests. Any registered task or mixture with a `record` feature can be trai
 import functools
 from collections.abc import Callable, Iterator, Sequence
 
-import seqio
-import tensorflow as tf
-
 from spo_jax.errors import UserError, nearest
+from spo_jax.problems.quiet import quiet_stderr
 from spo_jax.problems.records import line_from_problem, problem_from_line
 from spo_jax.problems.sets import load_problems, problem_sets
 from spo_jax.types import Problem
 
-tf.config.set_visible_devices([], "GPU")  # The accelerator belongs to JAX.
+with quiet_stderr():  # a page of notes about instruction sets and missing GPUs
+    import seqio
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")  # The accelerator belongs to JAX.
 
 _STRING = tf.TensorSpec((), tf.string)
 

@@ -50,4 +50,6 @@ def test_paired_difference_interval_covers_zero_for_pure_noise():
 
 def test_paired_difference_refuses_different_problems():
     with pytest.raises(UserError, match="'b' is in one only"):
-        paired_difference([ProblemScore("a", 1, 0)], [ProblemScore("b", 1, 0)], 1)
+        paired_difference(
+            [ProblemScore("b", 1, 0), ProblemScore("c", 1, 0)], [ProblemScore("c", 1, 0)], 1
+        )

@@ -17,6 +17,16 @@ _TEMPLATE = (
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory):
+    """Runs of one shape share their compiled programs: a dozen runs compile as one."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    yield
+    jax.config.update("jax_compilation_cache_dir", None)
+
+
 @pytest.fixture(scope="session")
 def tiny_tokenizer():
     """Bytes and four special tokens."""
@@ -41,6 +51,7 @@ def tiny_checkpoint(tmp_path_factory, tiny_tokenizer):
     config = tiny_config(
         vocab_size=tiny_tokenizer.vocab_size, max_position=512, eos_ids=tiny_tokenizer.eos_ids
     )
-    save_pretrained(path, config, random_params(config, jax.random.key(0)), tiny_tokenizer)
+    params = random_params(config, jax.random.key(0))
+    save_pretrained(path, config, params, tokenizer=tiny_tokenizer)
     assert json.loads((path / "config.json").read_text())["model_type"] == "llama"
     return str(path)
