@@ -72,7 +72,7 @@ CONFINED = {
     "gin": ("main.py", "commands/"),
     "seqio": ("problems/tasks", "problems/vocabulary.py"),
     "tensorflow_datasets": ("problems/tasks",),
-    "tensorflow": ("problems/tasks", "problems/vocabulary.py", "reporting/metrics.py"),
+    "tensorflow": ("problems/tasks", "problems/vocabulary.py"),
     "torch": (),
 }
 ACCELERATED = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
@@ -81,7 +81,6 @@ HOST_ONLY = ("types.py", "errors.py", "judging/", "trajectories/", "problems/", 
 # Heavy or optional libraries that may be imported inside a function of a library module.
 LATE_IMPORTS = {
     ("tokenizers.py", "transformers"),
-    ("reporting/metrics.py", "tensorflow"),  # event files for TensorBoard
     ("models/pretrained.py", "huggingface_hub"),
     ("judging/runner.py", "json"),  # stays out of programs that read standard input
 }
