@@ -206,8 +206,9 @@ def test_bad_settings_are_refused_by_name(tmp_path, tiny_checkpoint, changes, me
         tiny_run(tmp_path / "run", tiny_checkpoint, **changes)
 
 
-# Three updates on written solutions alone, so that no sampled token can depend on rounding. They may
-# change only with a change that is meant to change what is learned; say which in the commit message.
+# Three updates on written solutions alone, so that no sampled token can depend on rounding. The
+# values may change only with a change that is meant to change what is learned: the commit message
+# says which.
 GOLDEN = {
     "loss/true": [2.34375, 2.12738, 2.98193],
     "optimizer/grad_norm": [94.4005, 138.976, 110.884],
