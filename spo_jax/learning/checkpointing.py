@@ -12,6 +12,7 @@ directory without one is what a killed process left behind: it is reported by na
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -56,7 +57,8 @@ class Checkpointer:
     def __init__(self, directory: str, *, keep: int = 3):
         if keep < 1:
             raise UserError(f"keep={keep} checkpoints must be at least 1")
-        self.directory = epath.Path(directory)
+        is_url = "://" in directory
+        self.directory = epath.Path(directory if is_url else os.path.abspath(directory))
         self._keep = keep
         self._arrays = ocp.PyTreeCheckpointer(use_ocdbt=True, use_zarr3=True, use_compression=False)
 

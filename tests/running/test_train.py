@@ -180,9 +180,10 @@ def test_initial_values_come_from_stored_reference_samples(tmp_path, tiny_checkp
     assert {value.num_samples for value in values.values()} == {3}
 
 
-def test_control_trains_on_right_written_solutions_alone(tmp_path, tiny_checkpoint):
+def test_control_trains_on_right_written_solutions_alone(tmp_path, tiny_checkpoint, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     tiny_run(
-        tmp_path / "run",
+        "run",  # a relative directory, as on the command line
         tiny_checkpoint,
         objective=Supervised(),
         replay=ReplayConfig(offline_fraction=1.0, balance_outcomes=False),
