@@ -5,7 +5,7 @@ reference's id; an annotation of another reference is never used.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from spo_jax.errors import UserError
 from spo_jax.learning import RowBucket, make_batch
 from spo_jax.models import Transformer
 from spo_jax.objectives.soft_q import initial_value_log_mean_exp
-from spo_jax.scoring import PackedRows, score_rows
+from spo_jax.scoring import score_rows
 from spo_jax.trajectories import DrawnGroup, TrajectoryStore
 from spo_jax.types import InitialValue, Problem, ReferenceLogprobs, SamplerSettings, Trajectory
 
@@ -38,7 +38,6 @@ class ReferenceScorer:
       buckets: row shapes, those of the update.
       pad_id: the token of unused positions.
       chunk_tokens: completion tokens whose logits are held at once.
-      put: places host rows on the mesh; the identity on one device.
     """
 
     def __init__(
@@ -49,13 +48,11 @@ class ReferenceScorer:
         *,
         pad_id: int,
         chunk_tokens: int = 1024,
-        put: Callable[[PackedRows], PackedRows] = lambda rows: rows,
     ):
         self.reference_id = reference.reference_id
         self._params = reference.params
         self._buckets = buckets
         self._pad_id = pad_id
-        self._put = put
         self._score = jax.jit(
             lambda params, rows: (
                 score_rows(model, params, rows, chunk_tokens=chunk_tokens).logprobs_BT
@@ -69,7 +66,7 @@ class ReferenceScorer:
         lengths = {t.trajectory_id: len(np.asarray(t.completion_tokens)) for t in trajectories}
         scored = []
         for micro_batch, ids in zip(batch.micro_batches, batch.trajectory_ids, strict=True):
-            logprobs_BT = np.asarray(self._score(self._params, self._put(micro_batch.rows)))
+            logprobs_BT = np.asarray(self._score(self._params, micro_batch.rows))
             scored += [
                 ReferenceLogprobs(
                     trajectory_id=name,
