@@ -15,6 +15,9 @@ from spo_jax.errors import UserError
 from spo_jax.packing import PackedRows, pack_prompt_groups
 from spo_jax.types import Trajectory
 
+_BEHAVIOR = frozenset({"behavior_logprobs", "online_behavior_logprobs"})
+_INITIAL_VALUE = frozenset({"initial_value", "running_initial_value"})
+
 
 class Row(Protocol):
     """One drawn trajectory; `ref_logprobs` float32 [T] or None."""
@@ -207,9 +210,11 @@ def _checked_item(row: Row, group: Group, number: int, needs: frozenset[str]) ->
         raise UserError(f"{name} has no tokens; tokenize it before learning from it")
     if t.reward is None or not np.isfinite(t.reward):
         raise UserError(f"{name} has reward {t.reward}; a finite number is needed")
-    _check_per_token("ref_logprobs", row.ref_logprobs, t, name, needs)
-    _check_per_token("behavior_logprobs", t.behavior_logprobs, t, name, needs)
-    if "initial_value" in needs and not _is_finite(group.initial_value):
+    if "ref_logprobs" in needs:
+        _check_per_token("ref_logprobs", row.ref_logprobs, t, name)
+    if "behavior_logprobs" in needs or (row.is_online and needs & _BEHAVIOR):
+        _check_per_token("behavior_logprobs", t.behavior_logprobs, t, name)
+    if needs & _INITIAL_VALUE and not _is_finite(group.initial_value):
         raise UserError(
             f"problem '{group.problem_id}' has initial_value {group.initial_value}; the objective "
             "needs a finite one: estimate it from reference samples, or use baseline='group'"
@@ -218,11 +223,7 @@ def _checked_item(row: Row, group: Group, number: int, needs: frozenset[str]) ->
     return _Item(row, group, number, prompt, completion)
 
 
-def _check_per_token(
-    field: str, values: np.ndarray | None, t: Trajectory, name: str, needs: frozenset[str]
-) -> None:
-    if field not in needs:
-        return
+def _check_per_token(field: str, values: np.ndarray | None, t: Trajectory, name: str) -> None:
     assert t.completion_tokens is not None
     if values is None:
         raise UserError(f"{name} (source '{t.source}') has no {field}, which the objective needs")
@@ -311,8 +312,8 @@ def _micro_batch(
         group_B=np.zeros(B, np.int32),
         is_online_B=np.zeros(B, bool),
         ref_logprobs_BT=np.zeros((B, T), np.float32) if "ref_logprobs" in needs else None,
-        behavior_logprobs_BT=np.zeros((B, T), np.float32) if "behavior_logprobs" in needs else None,
-        initial_value_B=np.zeros(B, np.float32) if "initial_value" in needs else None,
+        behavior_logprobs_BT=np.zeros((B, T), np.float32) if needs & _BEHAVIOR else None,
+        initial_value_B=np.zeros(B, np.float32) if needs & _INITIAL_VALUE else None,
     )
     numbers: dict[int, int] = {}
     for b, item in _slots(bucket, rows):
@@ -323,7 +324,7 @@ def _micro_batch(
         batch.is_online_B[b] = item.row.is_online
         if batch.ref_logprobs_BT is not None:
             batch.ref_logprobs_BT[b, :length] = item.row.ref_logprobs
-        if batch.behavior_logprobs_BT is not None:
+        if batch.behavior_logprobs_BT is not None and t.behavior_logprobs is not None:
             batch.behavior_logprobs_BT[b, :length] = t.behavior_logprobs
         if batch.initial_value_B is not None:
             batch.initial_value_B[b] = item.group.initial_value

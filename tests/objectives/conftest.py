@@ -161,6 +161,7 @@ def make_inputs():
             weights_B=jnp.ones(B),
             group_B=jnp.repeat(jnp.arange(num_groups, dtype=jnp.int32), size),
             is_online_B=jnp.asarray(rng.integers(0, 2, size=B) > 0),
+            step=jnp.zeros((), jnp.int32),
             ref_logprobs_BT=jnp.asarray(-rng.exponential(size=(B, length)), dtype),
             initial_value_B=jnp.full(B, -0.4),
         )

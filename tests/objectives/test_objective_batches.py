@@ -33,7 +33,7 @@ def grad_of(objective, inputs):
 
 
 def rows(inputs, index):
-    return type(inputs)(*(None if x is None else x[index] for x in inputs))
+    return type(inputs)(*(x if x is None or np.ndim(x) == 0 else x[index] for x in inputs))
 
 
 @each_objective
@@ -61,7 +61,7 @@ def test_empty_slots_change_nothing(objective, make_inputs):
     )
     joined = type(inputs)(
         *(
-            None if a is None else jnp.concatenate([a, b])
+            a if a is None or np.ndim(a) == 0 else jnp.concatenate([a, b])
             for a, b in zip(inputs, empty, strict=True)
         )
     )
