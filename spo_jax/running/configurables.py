@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings
+from spo_jax.acting.initial_values import InitialValueSettings
 from spo_jax.judging import RewardMap
 from spo_jax.learning import AdamW
 from spo_jax.objectives import SoftPolicyOptimization, Supervised
@@ -22,6 +23,7 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdamW,
     BatchSettings,
     EvaluationSettings,
+    InitialValueSettings,
     JudgeSettings,
     MeshShape,
     ModelSource,
