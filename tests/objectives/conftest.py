@@ -164,6 +164,22 @@ def make_inputs():
             step=jnp.zeros((), jnp.int32),
             ref_logprobs_BT=jnp.asarray(-rng.exponential(size=(B, length)), dtype),
             initial_value_B=jnp.full(B, -0.4),
+            behavior_logprobs_BT=jnp.asarray(-rng.exponential(size=(B, length)), dtype),
+            values_BT=jnp.asarray(rng.normal(-0.4, 0.2, size=(B, length)), dtype),
         )
 
     return make
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _gradient_of(objective, inputs, name="logprobs_BT"):
+    def loss(array):
+        return objective(inputs._replace(**{name: array})).loss_sum
+
+    return jax.grad(loss)(getattr(inputs, name))
+
+
+@pytest.fixture
+def gradient_of():
+    """The gradient of an objective's loss sum in one of its inputs; compiled once in the suite."""
+    return _gradient_of
