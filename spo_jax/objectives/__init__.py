@@ -5,10 +5,12 @@ Letters in names: B sequences (completions) of a micro-batch, T completion token
 """
 
 from spo_jax.objectives.interface import Objective, ObjectiveInputs, ObjectiveOutput
+from spo_jax.objectives.ppo import PPO
 from spo_jax.objectives.spo import SoftPolicyOptimization
 from spo_jax.objectives.supervised import Supervised
 
 __all__ = [
+    "PPO",
     "Objective",
     "ObjectiveInputs",
     "ObjectiveOutput",
