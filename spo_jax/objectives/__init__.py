@@ -4,16 +4,21 @@ Letters in names: B sequences (completions) of a micro-batch, T completion token
 `docs/objectives.md` numbers the equations that the docstrings cite.
 """
 
+from spo_jax.objectives.grpo import GRPO
 from spo_jax.objectives.interface import Objective, ObjectiveInputs, ObjectiveOutput
 from spo_jax.objectives.ppo import PPO
+from spo_jax.objectives.reinforce import RLOO, Reinforce
 from spo_jax.objectives.spo import SoftPolicyOptimization
 from spo_jax.objectives.supervised import Supervised
 
 __all__ = [
+    "GRPO",
     "PPO",
+    "RLOO",
     "Objective",
     "ObjectiveInputs",
     "ObjectiveOutput",
+    "Reinforce",
     "SoftPolicyOptimization",
     "Supervised",
 ]

@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 
 from spo_jax.errors import UserError
-from spo_jax.objectives import SoftPolicyOptimization, Supervised
+from spo_jax.objectives import GRPO, PPO, RLOO, Reinforce, SoftPolicyOptimization, Supervised
 
 OBJECTIVES = [
     SoftPolicyOptimization(),
     SoftPolicyOptimization(baseline="leave_one_out", residual_clip=1.0),
     SoftPolicyOptimization(link="cross_entropy", baseline="initial_value"),
     Supervised(reward_threshold=-0.5),
+    PPO(decoupled=True, importance_cap=2.0, kl_coefficient=0.1, gae_lambda=0.9),
+    GRPO(kl_coefficient=0.1),
+    GRPO(importance="sequence", aggregation="token_mean", normalize_std=False),
+    RLOO(kl_coefficient=0.1, importance_cap=2.0),
+    Reinforce(baseline="running"),
 ]
 each_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: str(o)[:60])
 
@@ -42,7 +47,8 @@ def test_masked_equals_sliced(objective, make_inputs):
     wider = inputs._replace(
         **{
             name: jnp.pad(getattr(inputs, name), ((0, 0), (0, 5)), constant_values=jnp.nan)
-            for name in ("logprobs_BT", "entropy_BT", "ref_logprobs_BT")
+            for name in inputs._fields
+            if name.endswith("_BT") and name != "mask_BT" and getattr(inputs, name) is not None
         },
         mask_BT=jnp.pad(inputs.mask_BT, ((0, 0), (0, 5))),
     )
@@ -80,8 +86,9 @@ def test_micro_batches_add_up_to_the_whole(objective, make_inputs):
     for lot in (slice(0, 3), slice(3, 12)):
         part = rows(inputs, lot)
         parts.append(evaluate(objective, part._replace(group_B=part.group_B - part.group_B[0])))
-    total = jax.tree.map(jnp.add, parts[0]._replace(loss_B=0), parts[1]._replace(loss_B=0))
-    expected = whole._replace(loss_B=0)
+    by_row = {"loss_B": 0, "initial_value_B": None}
+    total = jax.tree.map(jnp.add, *(part._replace(**by_row) for part in parts))
+    expected = whole._replace(**by_row)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-5), total, expected
     )
