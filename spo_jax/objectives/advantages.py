@@ -30,11 +30,11 @@ def generalized_advantages(
     discount: float,
     gae_lambda: float,
 ) -> TokenAdvantages:
-    """Equation (P7): A_t = delta_t + discount lambda A_next, delta_t = r_t + discount V_next - V_t.
+    """Equation (P7): A_t = delta_t + discount lambda A_next, delta_t = u_t + discount V_next - V_t.
 
-    "next" is the next token that the policy chose: tokens of the environment in between cost no
-    discount and their values are never read. After the last chosen token the value is 0, also
-    where the length limit ended the answer. The returns are A_t + V_t.
+    u_t is the reward of a token and "next" the next token that the policy chose: those of the
+    environment in between cost no discount and their values are never read. After the last chosen
+    token the value is 0, also where the length limit ended the answer. The returns are A_t + V_t.
 
     Source: Generalized Advantage Estimation, arXiv 1506.02438.
     """

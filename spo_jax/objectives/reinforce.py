@@ -59,7 +59,7 @@ class RLOO:
         check_finite_rewards(rewards)
 
     def __call__(self, inputs: ObjectiveInputs) -> ObjectiveOutput:
-        """Equation (P14) with the leave-one-out advantage of (P8); sums over the micro-batch.
+        """Equation (P13) with the leave-one-out advantage of (P8); sums over the micro-batch.
 
         Raises:
           ValueError: an array that `needs` names is missing.
@@ -101,7 +101,7 @@ class Reinforce:
         check_finite_rewards(rewards)
 
     def __call__(self, inputs: ObjectiveInputs) -> ObjectiveOutput:
-        """Equation (P14), as sums over the micro-batch.
+        """Equation (P13), as sums over the micro-batch.
 
         With baseline='running' the output reports the group's mean of reward - kl_coefficient * S
         as `initial_value_B`.
@@ -128,7 +128,7 @@ class Reinforce:
 def _policy_gradient(
     objective: RLOO | Reinforce, inputs: ObjectiveInputs, rows: Rows, advantages_B: jax.Array
 ) -> ObjectiveOutput:
-    """Equation (P14): -w * A * sum_t log pi(a_t), with A times the weight of (P4) where asked for.
+    """Equation (P13): -w * A * sum_t log pi(a_t), with A times the weight of (P4) where asked for.
 
     Only the gradient of this surrogate means something, not its value.
     """

@@ -6,7 +6,7 @@ from typing import Any
 from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.judging import RewardMap
 from spo_jax.learning import AdamW
-from spo_jax.objectives import SoftPolicyOptimization, Supervised
+from spo_jax.objectives import GRPO, PPO, RLOO, Reinforce, SoftPolicyOptimization, Supervised
 from spo_jax.problems.prompts import PromptTemplate
 from spo_jax.running.settings import (
     BatchSettings,
@@ -22,13 +22,17 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdamW,
     BatchSettings,
     EvaluationSettings,
+    GRPO,
     JudgeSettings,
     MeshShape,
     ModelSource,
+    PPO,
     ProblemSource,
     PromptTemplate,
+    Reinforce,
     ReplayConfig,
     RewardMap,
+    RLOO,
     RolloutSettings,
     SoftPolicyOptimization,
     Supervised,
