@@ -118,8 +118,8 @@ def test_group_advantages_are_weighted():
 
 @pytest.mark.parametrize("options", [{}, {"leave_one_out": True}, {"normalize_std": True}])
 def test_equal_rewards_have_exactly_no_advantage_and_finite_gradients(options):
-    """-0.3 has no exact mean over three: rounding over a tiny deviation would be an advantage."""
-    rewards, groups = jnp.array([-0.3, -0.3, -0.3, 7.7]), jnp.array([0, 0, 0, 1])
+    """The float32 mean of three times -0.9 is not -0.9: the rest over its own size would be 1."""
+    rewards, groups = jnp.array([-0.9, -0.9, -0.9, 7.7]), jnp.array([0, 0, 0, 1])
 
     def total(rewards):
         return jnp.sum(group_advantages(rewards, jnp.ones(4), groups, **options))

@@ -146,7 +146,7 @@ def test_kl_term_pulls_towards_the_reference(make_inputs, gradient_of, estimator
 
 
 def test_equal_rewards_teach_exactly_nothing(make_inputs, gradient_of):
-    equal = make_inputs(size=3)._replace(reward_B=jnp.full(9, -0.3))
+    equal = make_inputs(size=3)._replace(reward_B=jnp.full(9, -0.9))
     np.testing.assert_array_equal(gradient_of(GRPO(), equal), 0.0)
     assert means(evaluate(GRPO(), equal))["policy/advantage_square"] == 0.0
 
