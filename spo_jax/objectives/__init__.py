@@ -4,14 +4,23 @@ Letters in names: B sequences (completions) of a micro-batch, T completion token
 `docs/objectives.md` numbers the equations that the docstrings cite.
 """
 
+from spo_jax.objectives.advantage_regression import AdvantageRegression
 from spo_jax.objectives.interface import Objective, ObjectiveInputs, ObjectiveOutput
+from spo_jax.objectives.schedules import GeometricSchedule, LinearSchedule
 from spo_jax.objectives.spo import SoftPolicyOptimization
 from spo_jax.objectives.supervised import Supervised
+from spo_jax.objectives.token_q import TokenQRegression
+from spo_jax.objectives.trajectory_balance import TrajectoryBalance
 
 __all__ = [
+    "AdvantageRegression",
+    "GeometricSchedule",
+    "LinearSchedule",
     "Objective",
     "ObjectiveInputs",
     "ObjectiveOutput",
     "SoftPolicyOptimization",
     "Supervised",
+    "TokenQRegression",
+    "TrajectoryBalance",
 ]

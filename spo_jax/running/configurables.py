@@ -6,7 +6,15 @@ from typing import Any
 from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.judging import RewardMap
 from spo_jax.learning import AdamW
-from spo_jax.objectives import SoftPolicyOptimization, Supervised
+from spo_jax.objectives import (
+    AdvantageRegression,
+    GeometricSchedule,
+    LinearSchedule,
+    SoftPolicyOptimization,
+    Supervised,
+    TokenQRegression,
+    TrajectoryBalance,
+)
 from spo_jax.problems.prompts import PromptTemplate
 from spo_jax.running.settings import (
     BatchSettings,
@@ -20,9 +28,12 @@ from spo_jax.trajectories import ReplayConfig
 
 CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdamW,
+    AdvantageRegression,
     BatchSettings,
     EvaluationSettings,
+    GeometricSchedule,
     JudgeSettings,
+    LinearSchedule,
     MeshShape,
     ModelSource,
     ProblemSource,
@@ -32,4 +43,6 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     RolloutSettings,
     SoftPolicyOptimization,
     Supervised,
+    TokenQRegression,
+    TrajectoryBalance,
 )
