@@ -6,7 +6,19 @@ from typing import Any
 from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.judging import RewardMap
 from spo_jax.learning import AdamW
-from spo_jax.objectives import GRPO, PPO, RLOO, Reinforce, SoftPolicyOptimization, Supervised
+from spo_jax.objectives import (
+    GRPO,
+    PPO,
+    RLOO,
+    AdvantageRegression,
+    GeometricSchedule,
+    LinearSchedule,
+    Reinforce,
+    SoftPolicyOptimization,
+    Supervised,
+    TokenQRegression,
+    TrajectoryBalance,
+)
 from spo_jax.problems.prompts import PromptTemplate
 from spo_jax.running.settings import (
     BatchSettings,
@@ -20,10 +32,13 @@ from spo_jax.trajectories import ReplayConfig
 
 CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdamW,
+    AdvantageRegression,
     BatchSettings,
     EvaluationSettings,
+    GeometricSchedule,
     GRPO,
     JudgeSettings,
+    LinearSchedule,
     MeshShape,
     ModelSource,
     PPO,
@@ -36,4 +51,6 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     RolloutSettings,
     SoftPolicyOptimization,
     Supervised,
+    TokenQRegression,
+    TrajectoryBalance,
 )
