@@ -7,7 +7,19 @@ from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.acting.initial_values import InitialValueSettings
 from spo_jax.judging import RewardMap
 from spo_jax.learning import AdamW
-from spo_jax.objectives import SoftPolicyOptimization, Supervised
+from spo_jax.objectives import (
+    GRPO,
+    PPO,
+    RLOO,
+    AdvantageRegression,
+    GeometricSchedule,
+    LinearSchedule,
+    Reinforce,
+    SoftPolicyOptimization,
+    Supervised,
+    TokenQRegression,
+    TrajectoryBalance,
+)
 from spo_jax.problems.prompts import PromptTemplate
 from spo_jax.running.settings import (
     BatchSettings,
@@ -21,17 +33,26 @@ from spo_jax.trajectories import ReplayConfig
 
 CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdamW,
+    AdvantageRegression,
     BatchSettings,
     EvaluationSettings,
     InitialValueSettings,
+    GeometricSchedule,
+    GRPO,
     JudgeSettings,
+    LinearSchedule,
     MeshShape,
     ModelSource,
+    PPO,
     ProblemSource,
     PromptTemplate,
+    Reinforce,
     ReplayConfig,
     RewardMap,
+    RLOO,
     RolloutSettings,
     SoftPolicyOptimization,
     Supervised,
+    TokenQRegression,
+    TrajectoryBalance,
 )
