@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings
-from spo_jax.judging import RewardMap
+from spo_jax.judging import ExactMatch, RewardMap
 from spo_jax.learning import AdamW
 from spo_jax.objectives import SoftPolicyOptimization, Supervised
-from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.problems.letters import NamedLetters
+from spo_jax.problems.prompts import PromptTemplate, TextTemplate
 from spo_jax.running.settings import (
     BatchSettings,
     JudgeSettings,
@@ -22,9 +23,11 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdamW,
     BatchSettings,
     EvaluationSettings,
+    ExactMatch,
     JudgeSettings,
     MeshShape,
     ModelSource,
+    NamedLetters,
     ProblemSource,
     PromptTemplate,
     ReplayConfig,
@@ -32,4 +35,5 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     RolloutSettings,
     SoftPolicyOptimization,
     Supervised,
+    TextTemplate,
 )
