@@ -10,11 +10,11 @@ from typing import Any
 from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.acting.initial_values import InitialValueSettings
 from spo_jax.errors import UserError
-from spo_jax.judging import RewardMap
+from spo_jax.judging import RewardMap, Verifier
 from spo_jax.learning import AdamW
 from spo_jax.learning.optimizer import Optimizer
 from spo_jax.objectives import Objective, SoftPolicyOptimization
-from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.problems.prompts import PromptTemplate, Template
 from spo_jax.reporting.metrics import MetricsWriter
 from spo_jax.reporting.progress import Progress
 from spo_jax.reporting.report import write_report
@@ -41,7 +41,7 @@ def train(
     policy: ModelSource = ModelSource(),
     reference: ModelSource | None = None,
     problems: ProblemSource = ProblemSource(),
-    prompt: PromptTemplate = PromptTemplate(),
+    prompt: Template = PromptTemplate(),
     objective: Objective = SoftPolicyOptimization(),
     optimizer: Optimizer = AdamW(),
     rollouts: RolloutSettings = RolloutSettings(),
@@ -49,7 +49,7 @@ def train(
     batch: BatchSettings = BatchSettings(),
     evaluation: EvaluationSettings = EvaluationSettings(),
     mesh: MeshShape = MeshShape(),
-    judge: JudgeSettings = JudgeSettings(),
+    judge: JudgeSettings | Verifier = JudgeSettings(),
     rewards: RewardMap = RewardMap(),
     num_updates: int = 100,
     collect_every: int = 1,
@@ -73,7 +73,8 @@ def train(
       rollouts, replay, batch: how samples are made, mixed with offline data and packed.
       evaluation: of held-out problems, before, after and every `evaluate_every` updates (0: never
         in between).
-      mesh, judge: devices and the judge's pool.
+      mesh: devices.
+      judge: of programs, in the sandbox; or a verifier, for answers that are data.
       rewards: what a verdict is worth.
       num_updates: of the whole run.
       collect_every: updates whose problems are sampled in one go. More fill the sampler better,

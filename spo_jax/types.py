@@ -37,7 +37,10 @@ class TestCase:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Solution:
-    """A written program. `language` is 'python3', 'python2', 'cpp', 'java' or 'unknown'."""
+    """A written program: `language` is 'python3', 'python2', 'cpp', 'java' or 'unknown'.
+
+    Or, with language 'text', an answer that is no program: `code` is its text.
+    """
 
     language: str
     code: str

@@ -17,7 +17,14 @@ from spo_jax.acting.policies import Policies
 from spo_jax.acting.problem_stream import ProblemStream
 from spo_jax.acting.rollouts import Prompter, RolloutWorker
 from spo_jax.errors import UserError
-from spo_jax.judging import CachedJudge, Judge, RewardMap
+from spo_jax.judging import (
+    CachedJudge,
+    Judge,
+    RewardMap,
+    SubmitsAnswers,
+    Verifier,
+    VerifierJudge,
+)
 from spo_jax.learning import Checkpointer, Learner, RowBucket, row_buckets
 from spo_jax.learning.optimizer import Optimizer
 from spo_jax.models import (
@@ -29,7 +36,7 @@ from spo_jax.models import (
     params_id,
 )
 from spo_jax.objectives import Objective
-from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.problems.prompts import Template
 from spo_jax.problems.tasks import load_task_problems
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.settings import (
@@ -55,13 +62,13 @@ class SamplingParts:
 
     Attributes:
       model, tokenizer: of the policy. params: as loaded.
-      judge: the pool. worker: samples and judges. prompter: prompts and programs.
+      judge: asks for every verdict anew. worker: samples and judges. prompter: prompts and answers.
     """
 
     model: Transformer
     params: Params
     tokenizer: Tokenizer
-    judge: Judge
+    judge: Judge | VerifierJudge
     worker: RolloutWorker
     prompter: Prompter
 
@@ -114,21 +121,15 @@ def build_sampling(
     stack: contextlib.ExitStack,
     *,
     policy: ModelSource,
-    prompt: PromptTemplate,
+    prompt: Template,
     rollouts: RolloutSettings,
-    judge: JudgeSettings,
+    judge: JudgeSettings | Verifier,
     verdicts_path: str,
 ) -> SamplingParts:
     """Starts the judge, then loads the policy. The judge ends with `stack`."""
     # The judge comes first: its refusal on a machine without a sandbox should not take a minute,
     # and its processes start before JAX has threads.
-    pool = stack.enter_context(
-        Judge(
-            num_workers=judge.num_workers or None,
-            allow_unsandboxed=judge.allow_unsandboxed,
-        )
-    )
-    cached = stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
+    asked, remembering = _start_judge(stack, judge, verdicts_path)
     tokenizer = load_tokenizer(policy.path)
     prompter = Prompter(tokenizer, prompt, rollouts.stop_at)
     pretrained = _load(policy)
@@ -141,8 +142,24 @@ def build_sampling(
         max_completion_tokens=rollouts.max_completion_tokens,
         steps_per_call=rollouts.steps_per_call,
     )
-    worker = RolloutWorker(sampler, cached, prompter)
-    return SamplingParts(model, pretrained.params, tokenizer, pool, worker, prompter)
+    worker = RolloutWorker(sampler, remembering, prompter)
+    return SamplingParts(model, pretrained.params, tokenizer, asked, worker, prompter)
+
+
+def _start_judge(
+    stack: contextlib.ExitStack, judge: JudgeSettings | Verifier, verdicts_path: str
+) -> tuple[Judge | VerifierJudge, SubmitsAnswers]:
+    """The judge, and the same with a memory. A verifier says the same twice and needs none."""
+    if not isinstance(judge, JudgeSettings):
+        verifier = VerifierJudge(judge)
+        return verifier, verifier
+    pool = stack.enter_context(
+        Judge(
+            num_workers=judge.num_workers or None,
+            allow_unsandboxed=judge.allow_unsandboxed,
+        )
+    )
+    return pool, stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
 
 
 def build_run_parts(
@@ -152,14 +169,14 @@ def build_run_parts(
     policy: ModelSource,
     reference: ModelSource | None,
     problems: ProblemSource,
-    prompt: PromptTemplate,
+    prompt: Template,
     objective: Objective,
     optimizer: Optimizer,
     rollouts: RolloutSettings,
     replay: ReplayConfig,
     batch: BatchSettings,
     mesh: MeshShape,
-    judge: JudgeSettings,
+    judge: JudgeSettings | Verifier,
     rewards: RewardMap,
     initial_values: InitialValueSettings,
     critic_optimizer: Optimizer,
