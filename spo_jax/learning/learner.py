@@ -18,6 +18,7 @@ from spo_jax.learning.optimizer import AdamW, Optimizer
 from spo_jax.learning.state import CriticState, Trained, TrainState
 from spo_jax.models.transformer import Params, Transformer, logical_axes, param_shapes
 from spo_jax.models.value_model import ValueModel
+from spo_jax.objectives.diagnostics import finished_metrics
 from spo_jax.objectives.interface import Metrics, Objective, ObjectiveInputs, ObjectiveOutput
 from spo_jax.scoring import score_rows, value_rows
 from spo_jax.sharding import batch_sharding, make_mesh, num_batch_shards, on_mesh, replicated
@@ -211,7 +212,7 @@ class Learner:
                 raise _non_finite(unchanged, batch, [np.asarray(o.loss_B) for o in new_outputs])
             outputs = outputs or new_outputs
         pairs = jax.tree.map(lambda *leaves: sum(leaves), *(report.metrics for report in reports))
-        metrics = {name: float(n / d) for name, (n, d) in pairs.items() if d > 0}
+        metrics = finished_metrics(pairs)
         metrics |= {f"optimizer/{name}": float(x) for name, x in reports[-1].optimizer.items()}
         return Updated(state, metrics | batch.metrics(), _initial_values(batch, outputs))
 

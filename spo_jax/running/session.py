@@ -15,6 +15,7 @@ from spo_jax.acting.written import add_written_solutions
 from spo_jax.evaluation import read_samples
 from spo_jax.learning import NonFiniteLossError, TrainState, make_batch
 from spo_jax.models import params_id
+from spo_jax.objectives.schedules import value_at
 from spo_jax.reporting.clock import PhaseClock
 from spo_jax.reporting.progress import Progress, say
 from spo_jax.running.directory import RunDirectory
@@ -226,7 +227,7 @@ class Session:
             read_samples(self._directory.evaluation(self.step)),
             self._evaluation.choose(parts.eval_problems),
             parts.sampling.prompter,
-            beta=beta,
+            beta=float(value_at(beta, self.step)),
             rewards=parts.rewards,
         )
         self._directory.write_json("token_values.json", {"updates": self.step} | values)
