@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings
-from spo_jax.judging import RewardMap
+from spo_jax.acting.initial_values import InitialValueSettings
+from spo_jax.judging import ExactMatch, RewardMap
 from spo_jax.learning import AdamW
 from spo_jax.objectives import (
     GRPO,
@@ -19,7 +20,8 @@ from spo_jax.objectives import (
     TokenQRegression,
     TrajectoryBalance,
 )
-from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.problems.letters import NamedLetters
+from spo_jax.problems.prompts import PromptTemplate, TextTemplate
 from spo_jax.running.settings import (
     BatchSettings,
     JudgeSettings,
@@ -35,12 +37,15 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdvantageRegression,
     BatchSettings,
     EvaluationSettings,
+    ExactMatch,
     GeometricSchedule,
     GRPO,
+    InitialValueSettings,
     JudgeSettings,
     LinearSchedule,
     MeshShape,
     ModelSource,
+    NamedLetters,
     PPO,
     ProblemSource,
     PromptTemplate,
@@ -51,6 +56,7 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     RolloutSettings,
     SoftPolicyOptimization,
     Supervised,
+    TextTemplate,
     TokenQRegression,
     TrajectoryBalance,
 )
