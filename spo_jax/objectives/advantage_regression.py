@@ -41,7 +41,7 @@ Target = Literal["sequence", "local", "uniform", "values"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdvantageRegression:
-    """Squared regression of advantages, in nats; mean over tokens where it is per token.
+    """Squared regression of advantages, in nats; a mean over the batch's tokens, or its sequences.
 
     Attributes:
       beta: in units of reward per nat, a number or a schedule; see `SoftPolicyOptimization`.
@@ -88,16 +88,18 @@ class AdvantageRegression:
     def __call__(self, inputs: ObjectiveInputs) -> ObjectiveOutput:
         """Sums over the micro-batch of w sum_t stop_gradient(kappa_t) Delta_t.
 
-        The gradient is that of the regression, whose value is reported as `loss/true`.
+        The denominator counts (weighted) tokens, or sequences with target='sequence'. The gradient
+        is that of the regression, whose value is reported as `loss/true`.
         """
         t = terminal(inputs, beta=self.beta, baseline=self.baseline, link=SquaredLink())
         errors_BT = self._errors(inputs, t)
-        lengths_B1 = jnp.maximum(jnp.sum(t.mask_BT, axis=1, keepdims=True), 1)
-        # One residual of the whole sequence stands on every token: its mean is itself.
-        per_token_BT = 1.0 / lengths_B1 if self.target != "sequence" else 1.0
-        loss_B = t.weights_B * masked_sum(per_token_BT * errors_BT * t.deltas_BT, t.mask_BT, axis=1)
-        true_B = masked_sum(0.5 * errors_BT**2 / lengths_B1, t.mask_BT, axis=1)
-        weight_sum = jnp.sum(t.weights_B)
+        loss_B = t.weights_B * masked_sum(errors_BT * t.deltas_BT, t.mask_BT, axis=1)
+        if self.target == "sequence":
+            true_B, counts_B = 0.5 * (t.q_B - t.rho_B) ** 2, jnp.ones_like(t.weights_B)
+        else:
+            true_B = masked_sum(0.5 * errors_BT**2, t.mask_BT, axis=1)
+            counts_B = jnp.sum(t.mask_BT, axis=1).astype(t.weights_B.dtype)
+        weight_sum = jnp.sum(t.weights_B * counts_B)
         metrics = self._metrics(inputs, t, errors_BT)
         metrics["loss/true"] = (jnp.sum(t.weights_B * true_B), weight_sum)
         if self.target == "values" and self.critic_weight:
@@ -136,10 +138,10 @@ class AdvantageRegression:
         return at_least_float32(jnp.where(t.mask_BT, inputs.values_BT, 0))
 
     def _critic_loss(self, inputs: ObjectiveInputs, t: Terminal) -> jax.Array:
-        """Mean over tokens of the cross-entropy between e^{V/beta} and e^{reward/beta}. [B]"""
+        """Sum over tokens of the cross-entropy between e^{V/beta} and e^{reward/beta}. [B]"""
         v_BT = self._values(inputs, t) / t.beta
         rho_BT = jnp.broadcast_to(t.rho_B[:, None], v_BT.shape)
-        return masked_mean(CrossEntropyLink(self.margin).loss(v_BT, rho_BT), t.mask_BT, axis=1)
+        return masked_sum(CrossEntropyLink(self.margin).loss(v_BT, rho_BT), t.mask_BT, axis=1)
 
     def _metrics(self, inputs: ObjectiveInputs, t: Terminal, errors_BT: jax.Array) -> Metrics:
         metrics = common_metrics(inputs) | q_metrics(

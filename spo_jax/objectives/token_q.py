@@ -34,11 +34,14 @@ Importance = Literal["none", "reference"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenQRegression:
-    """Mean over tokens t of omega_t * link(Q_t, reward), equation (16).
+    """Mean over the tokens of the batch of omega_t * link(Q_t, reward), equation (16).
 
     Only 'cross_entropy' with untruncated 'reference' weights has the optimum that the terminal loss
     has; everything else trades bias for earlier credit. Hence `weight`: annealed from 1 to 0 it
-    starts with per-token targets and ends with the exact terminal loss.
+    starts with per-token targets and ends with the terminal loss, weighted by length.
+
+    The tokens of the whole batch are counted, never those of one completion: a mean over each
+    completion would weigh continuations by 1 / length, and so learn the value of another policy's.
 
     Attributes:
       beta: in units of reward per nat, a number or a schedule; see `SoftPolicyOptimization`.
@@ -89,22 +92,23 @@ class TokenQRegression:
     def __call__(self, inputs: ObjectiveInputs) -> ObjectiveOutput:
         """Sums over the micro-batch of w sum_t stop_gradient(kappa_t) Delta_t, equation (17).
 
-        The gradient is that of (16); its value is reported as `loss/true`.
+        The denominator counts (weighted) tokens. The gradient is that of (16), whose value is
+        reported as `loss/true`.
         """
         link = self._link()
         t = terminal(inputs, beta=self.beta, baseline=self.baseline, link=link)
         omega_BT = self._importance_weights(inputs, t.mask_BT)
         share = value_at(self.weight, inputs.step)
-        weights_BT = share * omega_BT / jnp.maximum(jnp.sum(t.mask_BT, axis=1, keepdims=True), 1)
+        lengths_B = jnp.sum(t.mask_BT, axis=1).astype(t.weights_B.dtype)
         q_BT = soft_q_values(jax.lax.stop_gradient(t.deltas_BT), t.initial_B, t.beta) / t.beta
         rho_BT = jnp.broadcast_to(t.rho_B[:, None], q_BT.shape)
-        slope_BT = jnp.where(t.mask_BT, weights_BT * link.coefficient(q_BT, rho_BT), 0.0)
-        kappa_BT = jnp.cumsum(slope_BT[:, ::-1], axis=1)[:, ::-1]
-        kappa_BT = kappa_BT + (1 - share) * link.coefficient(t.q_B, t.rho_B)[:, None]
+        slope_BT = jnp.where(t.mask_BT, share * omega_BT * link.coefficient(q_BT, rho_BT), 0.0)
+        final_B = (1 - share) * lengths_B * link.coefficient(t.q_B, t.rho_B)
+        kappa_BT = jnp.cumsum(slope_BT[:, ::-1], axis=1)[:, ::-1] + final_B[:, None]
         loss_B = t.weights_B * masked_sum(kappa_BT * t.deltas_BT, t.mask_BT, axis=1)
-        true_B = masked_sum(weights_BT * link.loss(q_BT, rho_BT), t.mask_BT, axis=1)
-        true_B = true_B + (1 - share) * link.loss(t.q_B, t.rho_B)
-        weight_sum = jnp.sum(t.weights_B)
+        true_B = share * masked_sum(omega_BT * link.loss(q_BT, rho_BT), t.mask_BT, axis=1)
+        true_B = true_B + (1 - share) * lengths_B * link.loss(t.q_B, t.rho_B)
+        weight_sum = jnp.sum(t.weights_B * lengths_B)
         metrics = self._metrics(inputs, t, kappa_BT, omega_BT)
         metrics["loss/total"] = (jnp.sum(loss_B), weight_sum)
         metrics["loss/true"] = (jnp.sum(t.weights_B * true_B), weight_sum)
