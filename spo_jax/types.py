@@ -208,6 +208,11 @@ class Trajectory:
     metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+def source_weight(source: str, weights: Mapping[str, float]) -> float:
+    """The weight given to a source ('run:a') or else to its first word ('run'); 1 by default."""
+    return weights.get(source, weights.get(source.partition(":")[0], 1.0))
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReferenceLogprobs:
     """Annotation of a trajectory under one reference: float32 [T] aligned with its completion."""

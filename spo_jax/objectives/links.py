@@ -1,14 +1,98 @@
-"""The two regressions of a final soft Q-value q on a scaled reward rho, both in nats.
+"""The two regressions of a soft Q-value q on a scaled reward rho, both in nats.
 
 Each has a loss and a coefficient, its derivative in q. Objectives use the coefficient as a constant
-in front of the differentiable log-ratio sum; the loss is for reading. Equations (n) are those of
-docs/objectives.md; source: Soft Policy Optimization, arXiv 2503.05453.
+in front of the differentiable log-ratio sum; the loss is for reading. All are elementwise.
+Equations (n) are those of docs/objectives.md; source: Soft Policy Optimization, arXiv 2503.05453.
 """
 
+import dataclasses
 import math
+from typing import Literal, Protocol, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from spo_jax.errors import UserError
+from spo_jax.objectives.checks import check_choice, check_finite_rewards, check_positive
+
+LinkName = Literal["squared", "cross_entropy"]
+
+
+class Link(Protocol):
+    """A regression of q on rho with its coefficients fixed."""
+
+    def loss(self, q: jax.Array, rho: jax.Array) -> jax.Array:
+        """In nats, at least 0; elementwise."""
+
+    def coefficient(self, q: jax.Array, rho: jax.Array) -> jax.Array:
+        """The derivative of `loss` in q: never falls as q grows, 0 at q = rho; elementwise."""
+
+    def check_rewards(self, rewards: np.ndarray) -> None:
+        """Raises UserError for rewards it gives no meaning to."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SquaredLink:
+    """Equations (4) and (5), for finite rewards of any sign."""
+
+    clip: float | None = None
+
+    def loss(self, q: jax.Array, rho: jax.Array) -> jax.Array:
+        """Equation (4)."""
+        return squared_loss(q, rho, self.clip)
+
+    def coefficient(self, q: jax.Array, rho: jax.Array) -> jax.Array:
+        """Equation (5)."""
+        return squared_coefficient(q, rho, self.clip)
+
+    def check_rewards(self, rewards: np.ndarray) -> None:
+        """Refuses rewards that are not finite."""
+        check_finite_rewards(rewards)
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossEntropyLink:
+    """Equations (6) and (7), for rewards of at most 0."""
+
+    margin: float
+
+    def loss(self, q: jax.Array, rho: jax.Array) -> jax.Array:
+        """Equation (6)."""
+        return cross_entropy_loss(q, rho, self.margin)
+
+    def coefficient(self, q: jax.Array, rho: jax.Array) -> jax.Array:
+        """Equation (7)."""
+        return cross_entropy_coefficient(q, rho, self.margin)
+
+    def check_rewards(self, rewards: np.ndarray) -> None:
+        """Refuses rewards above 0 and those that are not finite."""
+        check_finite_rewards(rewards)
+        if np.size(rewards) and np.max(rewards) > 0:
+            raise UserError(
+                "link='cross_entropy' reads e^(reward/beta) as a probability: rewards must be "
+                f"<= 0, got {np.max(rewards):g}; shift them or use link='squared'"
+            )
+
+
+def make_link(name: LinkName, *, residual_clip: float | None, margin: float) -> Link:
+    """The link that an objective's options describe.
+
+    Raises:
+      UserError: an unknown name, a coefficient that is not above 0, or a clip for cross-entropy.
+    """
+    check_choice("link", name, get_args(LinkName))
+    check_positive("margin", margin)
+    if residual_clip is not None:
+        check_positive("residual_clip", residual_clip)
+    if name == "squared":
+        return SquaredLink(residual_clip)
+    if residual_clip is not None:
+        raise UserError(
+            f"residual_clip={residual_clip} belongs to link='squared', not to link='{name}', "
+            "whose coefficient `margin` bounds"
+        )
+    return CrossEntropyLink(margin)
 
 
 def squared_loss(q_B: jax.Array, rho_B: jax.Array, clip: float | None = None) -> jax.Array:

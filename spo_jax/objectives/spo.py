@@ -7,27 +7,33 @@ rho = reward / beta.
 """
 
 import dataclasses
-import math
-from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spo_jax.errors import UserError, nearest
-from spo_jax.objectives.diagnostics import common_metrics, mean_of, split_by_source
-from spo_jax.objectives.interface import Metrics, ObjectiveInputs, ObjectiveOutput
-from spo_jax.objectives.links import (
-    cross_entropy_coefficient,
-    cross_entropy_loss,
-    squared_coefficient,
-    squared_loss,
+from spo_jax.objectives.checks import check_not_negative, check_positive
+from spo_jax.objectives.diagnostics import (
+    clip_fraction,
+    common_metrics,
+    mean_of,
+    moments_by_source,
+    q_metrics,
 )
-from spo_jax.objectives.masked import at_least_float32
-from spo_jax.objectives.soft_q import group_initial_value, log_ratios
+from spo_jax.objectives.groups import group_mean, leave_one_out_mean
+from spo_jax.objectives.interface import Metrics, ObjectiveInputs, ObjectiveOutput
+from spo_jax.objectives.links import Link, LinkName, make_link
+from spo_jax.objectives.masked import at_least_float32, masked_sum
+from spo_jax.objectives.schedules import Schedule
+from spo_jax.objectives.terminal import (
+    Baseline,
+    Terminal,
+    baseline_needs,
+    check_beta_and_baseline,
+    terminal,
+)
 
-Link = Literal["squared", "cross_entropy"]
-Baseline = Literal["group", "leave_one_out", "initial_value"]
+_MAX_LOG_RATIO = 20.0  # nats
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,50 +41,53 @@ class SoftPolicyOptimization:
     """Terminal Q-regression with a choice of link and of the initial value.
 
     Attributes:
-      beta: strength of the pull towards the reference, in units of reward per nat. Rewards 0 and
-        -R give success odds of at most e^{R/beta} times the reference's; R/beta of 4 to 8 is the
-        useful range.
+      beta: strength of the pull towards the reference, in units of reward per nat; a number or a
+        schedule. Rewards 0 and -R give success odds of at most e^{R/beta} times the reference's;
+        R/beta of 4 to 8 is the useful range.
       link: 'squared', or 'cross_entropy' between e^q and e^{reward/beta} (rewards <= 0 only).
       baseline: where Q_0 comes from: 'group' or 'leave_one_out' (mean over the completions of the
-        prompt in the batch), or 'initial_value' (estimated beforehand from reference samples).
+        prompt in the batch), 'profiled' (the minimiser of the link's own loss over them: 'group' if
+        the link is squared), 'running' (an estimate per problem that moves towards the profiled one
+        of every batch; that one itself while there is none), or 'initial_value' (estimated
+        beforehand from reference samples; for one beta only).
       residual_clip: largest |residual| in nats with the squared link, or None.
       margin: of the cross-entropy link in nats; see `cross_entropy_coefficient`.
+      policy_gradient: lambda of equation (15): adds lambda times a clipped policy gradient of the
+        plain reward, from online sequences only. With the squared link and fresh samples it is the
+        same as beta / (1 + lambda): a knob towards the mean reward. 0 leaves it out.
+      clip_range: epsilon of the policy gradient's ratio, which stays within 1 +- epsilon of the
+        policy at the beginning of the update.
+      importance_cap: largest weight of a token in the policy gradient for having been sampled by an
+        older policy.
       success_reward: at least this much counts as right, in metrics only.
     """
 
-    beta: float = 0.2
-    link: Link = "squared"
+    beta: float | Schedule = 0.2
+    link: LinkName = "squared"
     baseline: Baseline = "group"
     residual_clip: float | None = None
     margin: float = 0.5
+    policy_gradient: float = 0.0
+    clip_range: float = 0.2
+    importance_cap: float = 2.0
     success_reward: float = 0.0
 
     def __post_init__(self):
-        _check_choice("link", self.link, get_args(Link))
-        _check_choice("baseline", self.baseline, get_args(Baseline))
-        _check_positive("beta", self.beta)
-        _check_positive("margin", self.margin)
-        if self.residual_clip is not None:
-            _check_positive("residual_clip", self.residual_clip)
-            if self.link != "squared":
-                raise UserError(
-                    f"residual_clip={self.residual_clip} belongs to link='squared', not to "
-                    f"link='{self.link}', whose coefficient `margin` bounds"
-                )
+        check_beta_and_baseline(self.beta, self.baseline)
+        self._link()
+        check_not_negative("policy_gradient", self.policy_gradient)
+        check_positive("clip_range", self.clip_range)
+        check_positive("importance_cap", self.importance_cap)
 
     @property
     def needs(self) -> frozenset[str]:
         """Optional inputs it reads; see `Objective.needs`."""
-        baseline = "initial_value" if self.baseline == "initial_value" else "groups"
-        return frozenset({"ref_logprobs", baseline})
+        needs = baseline_needs(self.baseline)
+        return needs | {"online_behavior_logprobs", "groups"} if self.policy_gradient else needs
 
     def check_rewards(self, rewards: np.ndarray) -> None:
-        """Raises UserError for rewards above 0 under the cross-entropy link."""
-        if self.link == "cross_entropy" and rewards.size and rewards.max() > 0:
-            raise UserError(
-                "link='cross_entropy' reads e^(reward/beta) as a probability: rewards must be "
-                f"<= 0, got {rewards.max():g}; shift them or use link='squared'"
-            )
+        """Raises UserError for rewards that are not finite, or above 0 with cross-entropy."""
+        self._link().check_rewards(rewards)
 
     def __call__(self, inputs: ObjectiveInputs) -> ObjectiveOutput:
         """Sums over the micro-batch of w * stop_gradient(kappa) * S, equation (3).
@@ -86,76 +95,73 @@ class SoftPolicyOptimization:
         The gradient is that of the loss named by `link`; the value is not, so the loss itself is
         reported as `loss/true`.
         """
-        if inputs.ref_logprobs_BT is None:
-            raise ValueError("SoftPolicyOptimization needs ref_logprobs_BT")
-        deltas_BT = log_ratios(inputs.logprobs_BT, inputs.ref_logprobs_BT, inputs.mask_BT)
-        sums_B = jnp.sum(deltas_BT, axis=1)
-        weights_B = at_least_float32(inputs.weights_B)
-        reward_B = at_least_float32(jnp.where(weights_B > 0, inputs.reward_B, 0))
-        initial_B = self._initial_value(inputs, jax.lax.stop_gradient(sums_B), reward_B)
-        q_B = initial_B / self.beta + jax.lax.stop_gradient(sums_B)
-        true_B, kappa_B = self._regression(q_B, reward_B / self.beta)
-        loss_B = weights_B * kappa_B * sums_B
-        weight_sum = jnp.sum(weights_B)
-        metrics = common_metrics(inputs)
-        metrics |= self._q_metrics(inputs, initial_B, q_B, kappa_B)
+        link = self._link()
+        t = terminal(inputs, beta=self.beta, baseline=self.baseline, link=link)
+        kappa_B = link.coefficient(t.q_B, t.rho_B)
+        loss_B = t.weights_B * kappa_B * t.sums_B
+        metrics = common_metrics(inputs) | q_metrics(
+            inputs, t.deltas_BT, t.initial_B, beta=t.beta, success_reward=self.success_reward
+        )
+        if self.policy_gradient:
+            added_B, added_metrics = self._policy_gradient(inputs, t)
+            loss_B, metrics = loss_B + added_B, metrics | added_metrics
+        weight_sum = jnp.sum(t.weights_B)
+        is_real_B = t.weights_B > 0
+        is_above_B = (t.q_B > -self.margin).astype(jnp.float32)
+        metrics["q/above_margin"] = mean_of(is_above_B, is_real_B)
+        metrics["q/coefficient_abs"] = mean_of(jnp.abs(kappa_B), is_real_B)
         metrics["loss/total"] = (jnp.sum(loss_B), weight_sum)
-        metrics["loss/true"] = (jnp.sum(weights_B * true_B), weight_sum)
-        return ObjectiveOutput(jnp.sum(loss_B), weight_sum, loss_B, metrics)
+        metrics["loss/true"] = (jnp.sum(t.weights_B * link.loss(t.q_B, t.rho_B)), weight_sum)
+        return ObjectiveOutput(jnp.sum(loss_B), weight_sum, loss_B, metrics, t.seen_B)
 
-    def _initial_value(
-        self, inputs: ObjectiveInputs, sums_B: jax.Array, reward_B: jax.Array
-    ) -> jax.Array:
-        if self.baseline == "initial_value":
-            if inputs.initial_value_B is None:
-                raise ValueError("baseline='initial_value' needs initial_value_B")
-            return at_least_float32(jnp.where(inputs.weights_B > 0, inputs.initial_value_B, 0))
-        return group_initial_value(
-            sums_B,
-            reward_B,
-            at_least_float32(inputs.weights_B),
-            inputs.group_B,
-            beta=self.beta,
-            leave_one_out=self.baseline == "leave_one_out",
+    def _link(self) -> Link:
+        return make_link(self.link, residual_clip=self.residual_clip, margin=self.margin)
+
+    def _policy_gradient(self, inputs: ObjectiveInputs, t: Terminal) -> tuple[jax.Array, Metrics]:
+        """Equation (15): lambda / beta times the clipped loss of each online sequence, in nats.
+
+        The advantage is the reward less the mean of the group's online members: all of them where
+        the regression's own baseline includes the sequence itself, else the others.
+        """
+        if inputs.behavior_logprobs_BT is None:
+            raise ValueError("policy_gradient > 0 needs behavior_logprobs_BT")
+        mean = group_mean if self.baseline in ("group", "profiled") else leave_one_out_mean
+        weights_B = jnp.where(inputs.is_online_B, t.weights_B, 0.0)
+        advantage_B = t.reward_B - mean(t.reward_B, weights_B, inputs.group_B)
+        mask_BT = t.mask_BT & inputs.is_online_B[:, None]
+        ratio_BT, stale_BT = self._ratios(inputs, inputs.behavior_logprobs_BT, mask_BT)
+        bounded_BT = jnp.clip(ratio_BT, 1 - self.clip_range, 1 + self.clip_range)
+        gain_BT, bounded_gain_BT = (
+            ratio_BT * advantage_B[:, None],
+            bounded_BT * advantage_B[:, None],
         )
-
-    def _regression(self, q_B: jax.Array, rho_B: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The loss and its derivative in q, both of the chosen link."""
+        gains_B = masked_sum(stale_BT * jnp.minimum(gain_BT, bounded_gain_BT), mask_BT, axis=1)
+        loss_B = -(self.policy_gradient / t.beta) * weights_B * gains_B
+        is_clipped_BT = bounded_gain_BT < gain_BT
+        metrics = clip_fraction("policy/clip_fraction", is_clipped_BT, mask_BT, inputs.is_online_B)
+        metrics |= moments_by_source(
+            "policy/importance_weight", stale_BT, mask_BT, inputs.is_online_B[:, None]
+        )
+        metrics["loss/policy_gradient"] = (jnp.sum(loss_B), jnp.sum(weights_B))
         if self.link == "squared":
-            return (
-                squared_loss(q_B, rho_B, self.residual_clip),
-                squared_coefficient(q_B, rho_B, self.residual_clip),
-            )
-        return (
-            cross_entropy_loss(q_B, rho_B, self.margin),
-            cross_entropy_coefficient(q_B, rho_B, self.margin),
-        )
+            effective_B = jnp.full_like(t.weights_B, 1 / (1 + self.policy_gradient)) * t.beta
+            metrics["q/effective_beta"] = mean_of(effective_B, t.weights_B > 0)
+        return loss_B, metrics
 
-    def _q_metrics(
-        self, inputs: ObjectiveInputs, initial_B: jax.Array, q_B: jax.Array, kappa_B: jax.Array
-    ) -> Metrics:
-        is_real_B = inputs.weights_B > 0
-        is_right_B = inputs.reward_B >= self.success_reward
-        final_B = self.beta * q_B
-        residual_B = final_B - inputs.reward_B
-        is_above_B = (q_B > -self.margin).astype(jnp.float32)
-        return {
-            **split_by_source("q/residual_mean", residual_B, is_real_B, inputs.is_online_B),
-            **split_by_source("q/residual_abs", jnp.abs(residual_B), is_real_B, inputs.is_online_B),
-            "q/residual_square": mean_of(residual_B**2, is_real_B),
-            "q/initial_value": mean_of(initial_B, is_real_B),
-            "q/final_right": mean_of(final_B, is_real_B & is_right_B),
-            "q/final_wrong": mean_of(final_B, is_real_B & ~is_right_B),
-            "q/above_margin": mean_of(is_above_B, is_real_B),
-            "q/coefficient_abs": mean_of(jnp.abs(kappa_B), is_real_B),
-        }
+    def _ratios(
+        self, inputs: ObjectiveInputs, behavior_logprobs_BT: jax.Array, mask_BT: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Policy / proximal, and proximal / behaviour (a constant, capped). [B, T] each
 
-
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UserError(f"{name}='{value}' must be one of {known}{nearest(str(value), known)}")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise UserError(f"{name} must be finite and above 0, got {value}")
+        The proximal policy is that at the beginning of the update: the present one at first.
+        """
+        policy_BT = at_least_float32(jnp.where(mask_BT, inputs.logprobs_BT, 0))
+        proximal_BT = inputs.proximal_logprobs_BT
+        if proximal_BT is None:
+            proximal_BT = policy_BT
+        proximal_BT = jax.lax.stop_gradient(at_least_float32(jnp.where(mask_BT, proximal_BT, 0)))
+        behavior_BT = at_least_float32(jnp.where(mask_BT, behavior_logprobs_BT, 0))
+        stale_BT = jnp.minimum(jnp.exp(proximal_BT - behavior_BT), self.importance_cap)
+        # Bounded, since the infinite ratio of a broken row times an advantage of 0 would be NaN.
+        bounded_BT = jnp.clip(policy_BT - proximal_BT, -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
+        return jnp.exp(bounded_BT), stale_BT

@@ -4,9 +4,22 @@ from collections.abc import Callable
 from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings
+from spo_jax.acting.initial_values import InitialValueSettings
 from spo_jax.judging import ExactMatch, RewardMap
 from spo_jax.learning import AdamW
-from spo_jax.objectives import SoftPolicyOptimization, Supervised
+from spo_jax.objectives import (
+    GRPO,
+    PPO,
+    RLOO,
+    AdvantageRegression,
+    GeometricSchedule,
+    LinearSchedule,
+    Reinforce,
+    SoftPolicyOptimization,
+    Supervised,
+    TokenQRegression,
+    TrajectoryBalance,
+)
 from spo_jax.problems.letters import NamedLetters
 from spo_jax.problems.prompts import PromptTemplate, TextTemplate
 from spo_jax.running.settings import (
@@ -21,19 +34,29 @@ from spo_jax.trajectories import ReplayConfig
 
 CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdamW,
+    AdvantageRegression,
     BatchSettings,
     EvaluationSettings,
     ExactMatch,
+    GeometricSchedule,
+    GRPO,
+    InitialValueSettings,
     JudgeSettings,
+    LinearSchedule,
     MeshShape,
     ModelSource,
     NamedLetters,
+    PPO,
     ProblemSource,
     PromptTemplate,
+    Reinforce,
     ReplayConfig,
     RewardMap,
+    RLOO,
     RolloutSettings,
     SoftPolicyOptimization,
     Supervised,
     TextTemplate,
+    TokenQRegression,
+    TrajectoryBalance,
 )

@@ -7,7 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from spo_jax.acting.actor import Actor
-from spo_jax.acting.annotator import Annotator, InitialValues, Reference, ReferenceScorer
+from spo_jax.acting.annotator import Annotator, Reference, ReferenceScorer
+from spo_jax.acting.initial_values import (
+    InitialValues,
+    InitialValueSettings,
+    RunningInitialValues,
+)
 from spo_jax.acting.policies import Policies
 from spo_jax.acting.problem_stream import ProblemStream
 from spo_jax.acting.rollouts import Prompter, RolloutWorker
@@ -75,14 +80,14 @@ class RunParts:
     Attributes:
       sampling: the policy's start, the sampler and the judge.
       train_problems: learned from, by update through `stream`. eval_problems: held out.
-      store, replay: the data. actor: makes it. annotator, initial_values: complete it; None where
-        the objective does not ask for that.
+      store, replay: the data. actor: makes it. annotator, initial_values, running_values: complete
+        it; None where the objective does not ask for that.
       learner, buckets, checkpointer: the update and its state.
-      policies: what samplers use.
+      policies: what samplers use. references: later ones, where the reference moves.
       num_online: samples of a problem in an update; 0 for purely offline data.
       batch: problems and completions of an update. rewards: what verdicts are worth.
       uses_offline, trust_labels: whether written solutions are used, and believed.
-      reference: the frozen policy; None where the objective reads nothing of it.
+      reference: the first frozen policy; None where the objective reads nothing of it.
       starts_at_reference: the policy's start is the reference.
       max_completion_tokens: longer answers are not learned from.
     """
@@ -96,10 +101,12 @@ class RunParts:
     actor: Actor
     annotator: Annotator | None
     initial_values: InitialValues | None
+    running_values: RunningInitialValues | None
     learner: Learner
     buckets: tuple[RowBucket, ...]
     checkpointer: Checkpointer
     policies: Policies
+    references: Policies
     num_online: int
     batch: BatchSettings
     rewards: RewardMap
@@ -171,7 +178,10 @@ def build_run_parts(
     mesh: MeshShape,
     judge: JudgeSettings | Verifier,
     rewards: RewardMap,
-    initial_value_samples: int,
+    initial_values: InitialValueSettings,
+    critic_optimizer: Optimizer,
+    reference_update_every: int,
+    checkpoint_every: int,
     seed: int,
 ) -> RunParts:
     """Builds and checks all parts; compiles nothing yet."""
@@ -221,24 +231,37 @@ def build_run_parts(
             replay,
             seed=seed,
             reference_id=frozen.reference_id if frozen else None,
-            beta=getattr(objective, "beta", None),
+            beta=_estimated_beta(objective),
             tokenizer_hash=sampling.tokenizer.hash,
         ),
         actor=actor,
         annotator=_annotator(store, sampling, frozen, buckets, batch.logits_chunk_tokens),
-        initial_values=_initial_values(
-            objective, actor, store, frozen, rollouts, initial_value_samples
+        initial_values=_initial_values(objective, actor, store, rollouts, initial_values, rewards),
+        running_values=(
+            RunningInitialValues(initial_values.running_rate)
+            if "running_initial_value" in objective.needs
+            else None
         ),
         learner=Learner(
             sampling.model,
             objective,
             optimizer,
             device_mesh,
+            critic_optimizer=critic_optimizer,
+            num_passes=batch.num_passes,
             chunk_tokens=batch.logits_chunk_tokens,
         ),
         buckets=buckets,
         checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
         policies=Policies(directory.policies, sampling.model.config, sampling.tokenizer),
+        references=Policies(
+            directory.references,
+            sampling.model.config,
+            sampling.tokenizer,
+            dtype=policy.param_dtype,
+            # a resumed run finds the reference of its checkpoint
+            keep=3 + checkpoint_every // max(1, reference_update_every),
+        ),
         num_online=math.ceil(batch.completions_per_problem * (1 - replay.offline_fraction)),
         batch=batch,
         rewards=rewards,
@@ -327,7 +350,6 @@ def _annotator(
         return None
     scorer = ReferenceScorer(
         sampling.model,
-        frozen,
         buckets,
         pad_id=sampling.tokenizer.pad_id,
         chunk_tokens=chunk_tokens,
@@ -335,21 +357,27 @@ def _annotator(
     return Annotator(store, scorer)
 
 
+def _estimated_beta(objective: Objective) -> float | None:
+    """The beta that estimates of Q_0 are for, where the objective reads them: a constant."""
+    return objective.beta if "initial_value" in objective.needs else None  # type: ignore[attr-defined]
+
+
 def _initial_values(
     objective: Objective,
     actor: Actor,
     store: TrajectoryStore,
-    frozen: Reference | None,
     rollouts: RolloutSettings,
-    num_samples: int,
+    settings: InitialValueSettings,
+    rewards: RewardMap,
 ) -> InitialValues | None:
-    if frozen is None or "initial_value" not in objective.needs:
+    beta = _estimated_beta(objective)
+    if beta is None:
         return None
     return InitialValues(
         actor,
         store,
-        frozen,
-        beta=objective.beta,  # type: ignore[attr-defined]
-        num_samples=num_samples,
+        settings,
+        beta=beta,
+        reward_map=rewards,
         max_completion_tokens=rollouts.max_completion_tokens,
     )

@@ -51,6 +51,13 @@ class TokenTree:
         """Of whole completions, [B]."""
         return jnp.exp(jnp.sum(jnp.where(self.mask, self.logprobs(logits_SV), 0.0), axis=1))
 
+    def logits_of(self, probabilities_B):
+        """The table of a distribution over completions."""
+        table = np.zeros((len(self.prefixes), self.vocab))
+        shares = np.where(self.mask, np.asarray(probabilities_B)[:, None], 0.0)
+        np.add.at(table, (self.states, self.actions), shares)
+        return jnp.log(table)
+
 
 @dataclasses.dataclass(eq=False)
 class World:
@@ -59,19 +66,52 @@ class World:
     tree: TokenTree
     beta: float
     seed: int
+    reference: np.ndarray | None = None
+    reward_B: np.ndarray | None = None
 
     def __post_init__(self):
         rng = np.random.default_rng(100 + self.seed)
-        self.reference = self.tree.random_logits(self.seed)
+        rewards = -rng.uniform(0.05, 1.5, size=len(self.tree.completions))
         self.behavior = self.tree.random_logits(50 + self.seed)
-        self.reward_B = -rng.uniform(0.05, 1.5, size=len(self.tree.completions))
+        if self.reference is None:
+            self.reference = self.tree.random_logits(self.seed)
+        if self.reward_B is None:
+            self.reward_B = rewards
 
     def optimum(self):
         """The soft-optimal distribution over completions and Q_0, by enumeration."""
         tilted = self.tree.probabilities(self.reference) * np.exp(self.reward_B / self.beta)
         return tilted / tilted.sum(), self.beta * jnp.log(tilted.sum())
 
-    def inputs(self, logits_SV, weights_B, initial_value) -> ObjectiveInputs:
+    @functools.cached_property
+    def values(self):
+        """Soft Bellman recursion, by prefix: V(s) = beta log sum_a pi_ref(a|s) e^{Q(s, a)/beta}."""
+        tree, beta = self.tree, self.beta
+        log_ref = self.reference - np.logaddexp.reduce(self.reference, axis=1, keepdims=True)
+        values = dict(zip(tree.completions, self.reward_B, strict=True))
+        for prefix in sorted(tree.prefixes, key=len, reverse=True):
+            terms = [
+                log_ref[tree.prefixes[prefix], a] + values[(*prefix, a)] / beta
+                for a in range(tree.vocab)
+            ]
+            values[prefix] = beta * np.logaddexp.reduce(terms)
+        return values
+
+    @functools.cached_property
+    def values_before(self):
+        """The soft value before each token, [B, T]; 0 where masked."""
+        values_BT = np.zeros(self.tree.mask.shape)
+        for b, completion in enumerate(self.tree.completions):
+            for t in range(len(completion)):
+                values_BT[b, t] = self.values[completion[:t]]
+        return values_BT
+
+    def shortfall(self, policy_B):
+        """KL(optimum || policy) in nats."""
+        optimum_B, _ = self.optimum()
+        return float(jnp.sum(optimum_B * (jnp.log(optimum_B) - jnp.log(policy_B))))
+
+    def inputs(self, logits_SV, weights_B, initial_value=0.0) -> ObjectiveInputs:
         num = len(self.tree.completions)
         return ObjectiveInputs(
             logprobs_BT=self.tree.logprobs(logits_SV),
@@ -83,39 +123,65 @@ class World:
             is_online_B=jnp.zeros(num, bool),
             ref_logprobs_BT=self.tree.logprobs(jnp.asarray(self.reference)),
             initial_value_B=jnp.full(num, initial_value),
+            behavior_logprobs_BT=self.tree.logprobs(jnp.asarray(self.behavior)),
+            values_BT=jnp.asarray(self.values_before),
         )
 
-    def gradient(self, objective, logits_SV, weights_B, initial_value=0.0):
-        """Of the loss per weight, in the logits. [S, V]"""
-        return self._gradient(
-            objective, jnp.asarray(logits_SV), jnp.asarray(weights_B), initial_value
+    def online_inputs(self, logits_SV, initial_value=0.0) -> ObjectiveInputs:
+        """Every completion, weighted by the policy's own probability: fresh data."""
+        policy_B = jax.lax.stop_gradient(self.tree.probabilities(logits_SV))
+        inputs = self.inputs(logits_SV, policy_B, initial_value)
+        return inputs._replace(
+            is_online_B=jnp.ones_like(inputs.is_online_B),
+            behavior_logprobs_BT=jax.lax.stop_gradient(inputs.logprobs_BT),
         )
+
+    def gradient(self, objective, logits_SV, weights_B=None, initial_value=0.0):
+        """Of the loss per weight, in the logits; of fresh data without `weights_B`. [S, V]"""
+        weights_B = None if weights_B is None else jnp.asarray(weights_B)
+        return self._gradient(objective, jnp.asarray(logits_SV), weights_B, initial_value)
 
     @partial(jax.jit, static_argnums=(0, 1))
     def _gradient(self, objective, logits_SV, weights_B, initial_value):
+        return self._gradient_and_output(objective, logits_SV, weights_B, initial_value)[0]
+
+    def _gradient_and_output(self, objective, logits_SV, weights_B, initial_value):
         def loss(logits_SV):
-            output = objective(self.inputs(logits_SV, weights_B, initial_value))
-            return output.loss_sum / output.weight_sum
+            if weights_B is None:
+                inputs = self.online_inputs(logits_SV, initial_value)
+            else:
+                inputs = self.inputs(logits_SV, weights_B, initial_value)
+            output = objective(inputs)
+            return output.loss_sum / output.weight_sum, output
 
-        return jax.grad(loss)(logits_SV)
+        return jax.grad(loss, has_aux=True)(logits_SV)
 
-    def fit(self, objective, weights_B, initial_value=0.0, steps=2000):
-        """Population gradient descent from the reference; the distribution it ends in. [B]"""
-        return self._fit(objective, steps, jnp.asarray(weights_B), initial_value)
+    def fit(self, objective, weights_B=None, initial_value=0.0, steps=2000, rate=0.0):
+        """Population gradient descent from the reference; the distribution it ends in. [B]
 
-    @partial(jax.jit, static_argnums=(0, 1, 2))
-    def _fit(self, objective, steps, weights_B, initial_value):
+        Without `weights_B` on fresh data of the policy itself. With a `rate` the initial value
+        follows what each batch says, and is returned too.
+        """
+        weights_B = None if weights_B is None else jnp.asarray(weights_B)
+        policy_B, value = self._fit(objective, steps, rate, weights_B, initial_value)
+        return (policy_B, float(value)) if rate else policy_B
+
+    @partial(jax.jit, static_argnums=(0, 1, 2, 3))
+    def _fit(self, objective, steps, rate, weights_B, initial_value):
         optimizer = optax.adam(optax.cosine_decay_schedule(0.05, steps))
 
         def step(carry, _):
-            logits_SV, state = carry
-            grads = self._gradient(objective, logits_SV, weights_B, initial_value)
+            logits_SV, state, value = carry
+            grads, output = self._gradient_and_output(objective, logits_SV, weights_B, value)
             updates, state = optimizer.update(grads, state)
-            return (logits_SV + updates, state), None
+            if rate:
+                value = value + rate * (output.initial_value_B[0] - value)
+            return (logits_SV + updates, state, value), None
 
         logits_SV = jnp.asarray(self.reference)
-        carry = (logits_SV, optimizer.init(logits_SV))
-        return self.tree.probabilities(jax.lax.scan(step, carry, None, length=steps)[0][0])
+        carry = (logits_SV, optimizer.init(logits_SV), jnp.asarray(initial_value, jnp.float64))
+        (logits_SV, _, value), _ = jax.lax.scan(step, carry, None, length=steps)
+        return self.tree.probabilities(logits_SV), value
 
 
 @functools.cache
@@ -164,6 +230,22 @@ def make_inputs():
             step=jnp.zeros((), jnp.int32),
             ref_logprobs_BT=jnp.asarray(-rng.exponential(size=(B, length)), dtype),
             initial_value_B=jnp.full(B, -0.4),
+            behavior_logprobs_BT=jnp.asarray(-rng.exponential(size=(B, length)), dtype),
+            values_BT=jnp.asarray(rng.normal(-0.4, 0.2, size=(B, length)), dtype),
         )
 
     return make
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _gradient_of(objective, inputs, name="logprobs_BT"):
+    def loss(array):
+        return objective(inputs._replace(**{name: array})).loss_sum
+
+    return jax.grad(loss)(getattr(inputs, name))
+
+
+@pytest.fixture
+def gradient_of():
+    """The gradient of an objective's loss sum in one of its inputs; compiled once in the suite."""
+    return _gradient_of

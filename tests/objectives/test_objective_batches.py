@@ -1,6 +1,6 @@
 """Properties every objective must have as a function of a batch."""
 
-from functools import partial
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -8,23 +8,64 @@ import numpy as np
 import pytest
 
 from spo_jax.errors import UserError
-from spo_jax.objectives import SoftPolicyOptimization, Supervised
+from spo_jax.objectives import (
+    GRPO,
+    PPO,
+    RLOO,
+    AdvantageRegression,
+    LinearSchedule,
+    Reinforce,
+    SoftPolicyOptimization,
+    Supervised,
+    TokenQRegression,
+    TrajectoryBalance,
+)
 
 OBJECTIVES = [
     SoftPolicyOptimization(),
     SoftPolicyOptimization(baseline="leave_one_out", residual_clip=1.0),
     SoftPolicyOptimization(link="cross_entropy", baseline="initial_value"),
+    SoftPolicyOptimization(link="cross_entropy", baseline="running", policy_gradient=0.5),
+    SoftPolicyOptimization(beta=LinearSchedule(0.4, 0.2, 10), baseline="profiled", residual_clip=1),
+    TokenQRegression(importance="reference", importance_cap=2.0, weight=0.7),
+    TokenQRegression(link="squared", baseline="group"),
+    AdvantageRegression(),
+    AdvantageRegression(target="local"),
+    AdvantageRegression(target="uniform", baseline="leave_one_out"),
+    AdvantageRegression(target="values"),
+    TrajectoryBalance(log_z="running"),
     Supervised(reward_threshold=-0.5),
+    PPO(decoupled=True, importance_cap=2.0, kl_coefficient=0.1, gae_lambda=0.9),
+    GRPO(kl_coefficient=0.1),
+    GRPO(importance="sequence", aggregation="token_mean", normalize_std=False),
+    RLOO(kl_coefficient=0.1, importance_cap=2.0),
+    Reinforce(baseline="running"),
 ]
-each_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: str(o)[:60])
+TOKEN_ARRAYS = (
+    "logprobs_BT",
+    "entropy_BT",
+    "ref_logprobs_BT",
+    "behavior_logprobs_BT",
+    "values_BT",
+)
 
 
-@partial(jax.jit, static_argnums=0)
+def described(objective):
+    """Its name and what is not a default."""
+    fields = dataclasses.fields(objective)
+    given = {f.name: getattr(objective, f.name) for f in fields}
+    unusual = [f"{f.name}={given[f.name]}" for f in fields if given[f.name] != f.default]
+    return f"{type(objective).__name__}({', '.join(unusual)})"
+
+
+each_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=described)
+
+
 def evaluate(objective, inputs):
+    """Not compiled: dozens of little programs of one shape each would take most of the time."""
     return objective(inputs)
 
 
-@partial(jax.jit, static_argnums=0)
 def grad_of(objective, inputs):
     def loss(logprobs_BT):
         return objective(inputs._replace(logprobs_BT=logprobs_BT)).loss_sum
@@ -41,10 +82,10 @@ def test_masked_equals_sliced(objective, make_inputs):
     inputs = make_inputs(length=6)
     wider = inputs._replace(
         **{
-            name: jnp.pad(getattr(inputs, name), ((0, 0), (0, 5)), constant_values=jnp.nan)
-            for name in ("logprobs_BT", "entropy_BT", "ref_logprobs_BT")
+            name: jnp.pad(getattr(inputs, name), ((0, 0), (0, 2)), constant_values=jnp.nan)
+            for name in TOKEN_ARRAYS
         },
-        mask_BT=jnp.pad(inputs.mask_BT, ((0, 0), (0, 5))),
+        mask_BT=jnp.pad(inputs.mask_BT, ((0, 0), (0, 2))),
     )
     narrow, wide = evaluate(objective, inputs), evaluate(objective, wider)
     jax.tree.map(np.testing.assert_array_equal, narrow, wide)
@@ -55,9 +96,9 @@ def test_masked_equals_sliced(objective, make_inputs):
 
 @each_objective
 def test_empty_slots_change_nothing(objective, make_inputs):
-    inputs = make_inputs()
-    empty = rows(make_inputs(num_groups=1, size=3, seed=9), slice(None))._replace(
-        weights_B=jnp.zeros(3), mask_BT=jnp.zeros((3, 6), bool), reward_B=jnp.full(3, jnp.nan)
+    inputs = make_inputs(num_groups=2, size=3)
+    empty = make_inputs(num_groups=2, size=3, seed=9)._replace(
+        weights_B=jnp.zeros(6), mask_BT=jnp.zeros((6, 6), bool), reward_B=jnp.full(6, jnp.nan)
     )
     joined = type(inputs)(
         *(
@@ -74,18 +115,68 @@ def test_empty_slots_change_nothing(objective, make_inputs):
 
 @each_objective
 def test_micro_batches_add_up_to_the_whole(objective, make_inputs):
-    inputs = make_inputs(num_groups=4, size=3)
+    inputs = make_inputs(num_groups=4, size=3)._replace(weights_B=jnp.linspace(0.5, 2.0, 12))
     whole = evaluate(objective, inputs)
     parts = []
-    for lot in (slice(0, 3), slice(3, 12)):
+    for lot in (slice(0, 6), slice(6, 12)):
         part = rows(inputs, lot)
         parts.append(evaluate(objective, part._replace(group_B=part.group_B - part.group_B[0])))
-    total = jax.tree.map(jnp.add, parts[0]._replace(loss_B=0), parts[1]._replace(loss_B=0))
-    expected = whole._replace(loss_B=0)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-5), total, expected
-    )
+    for name, pair in whole.metrics.items():
+        total = [sum(part.metrics[name][i] for part in parts) for i in (0, 1)]
+        np.testing.assert_allclose(total, pair, rtol=2e-5, atol=1e-5, err_msg=name)
+    loss_sum = sum(part.loss_sum for part in parts)
+    np.testing.assert_allclose(loss_sum, whole.loss_sum, rtol=2e-5)
     np.testing.assert_allclose(whole.loss_B.sum(), whole.loss_sum, rtol=1e-5)
+    weight_sum = sum(part.weight_sum for part in parts)
+    np.testing.assert_allclose(weight_sum, whole.weight_sum, rtol=1e-6)
+    if whole.initial_value_B is not None:
+        joined_B = jnp.concatenate([part.initial_value_B for part in parts])
+        np.testing.assert_allclose(joined_B, whole.initial_value_B, rtol=1e-5)
+
+
+@each_objective
+def test_environment_tokens_count_as_if_they_were_not_there(objective, make_inputs):
+    """Several turns: masked tokens in the middle, whatever they hold."""
+    inputs = make_inputs()
+    columns = np.array([0, 1, 3, 4, 6, 7])  # tokens 2 and 5 are the environment's
+
+    def spread(array, fill):
+        wide = jnp.full((array.shape[0], 8), fill, array.dtype)
+        return wide.at[:, columns].set(array)
+
+    turns = inputs._replace(
+        **{name: spread(getattr(inputs, name), jnp.nan) for name in TOKEN_ARRAYS},
+        mask_BT=spread(inputs.mask_BT, False),
+    )
+    whole, together = evaluate(objective, inputs), evaluate(objective, turns)
+    for name, pair in whole.metrics.items():
+        np.testing.assert_allclose(together.metrics[name], pair, rtol=1e-5, atol=1e-5, err_msg=name)
+    gradient = grad_of(objective, turns)
+    np.testing.assert_allclose(
+        gradient[:, columns], grad_of(objective, inputs), rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_array_equal(gradient[:, np.array([2, 5])], 0.0)
+
+
+@each_objective
+def test_compiles_to_what_it_computes_uncompiled(objective, make_inputs):
+    inputs = make_inputs()
+    compiled = jax.jit(lambda inputs: objective(inputs))(inputs)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        compiled,
+        evaluate(objective, inputs),
+    )
+
+
+@pytest.mark.parametrize(
+    "objective", [o for o in OBJECTIVES if not isinstance(o, Supervised)], ids=described
+)
+def test_rewards_that_are_not_finite_are_refused(objective):
+    objective.check_rewards(np.array([-1.0, 0.0]))
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(UserError, match=f"must be finite: 1 of 2 are not, one is {bad}"):
+            objective.check_rewards(np.array([-1.0, bad]))
 
 
 @each_objective

@@ -17,36 +17,9 @@ def last_entries(values_BT, mask_BT):
     return values_BT[np.arange(len(mask_BT)), mask_BT.sum(axis=1) - 1]
 
 
-def logits_of(world, probabilities_B):
-    """The table of a distribution over completions."""
-    tree = world.tree
-    table = np.zeros((len(tree.prefixes), tree.vocab))
-    np.add.at(
-        table,
-        (tree.states, tree.actions),
-        np.where(tree.mask, np.asarray(probabilities_B)[:, None], 0.0),
-    )
-    return jnp.log(table)
-
-
-def backward_values(world):
-    """Soft Bellman recursion: V(s) = beta log sum_a pi_ref(a|s) exp(Q(s, a) / beta), by prefix."""
-    tree, beta = world.tree, world.beta
-    log_ref = np.asarray(tree.logprobs(world.reference))
-    step = {}
-    for b, completion in enumerate(tree.completions):
-        for t in range(len(completion)):
-            step[completion[: t + 1]] = log_ref[b, t]
-    values = dict(zip(tree.completions, world.reward_B, strict=True))
-    for prefix in sorted(tree.prefixes, key=len, reverse=True):
-        children = [(*prefix, a) for a in range(tree.vocab)]
-        values[prefix] = beta * np.log(sum(np.exp(step[c] + values[c] / beta) for c in children))
-    return values
-
-
 def test_dynamic_programming_equals_enumeration(world):
     optimum_B, initial_value = world.optimum()
-    values = backward_values(world)
+    values = world.values
     assert abs(values[()] - initial_value) < 1e-12
     log_ref = np.where(world.tree.mask, world.tree.logprobs(world.reference), 0.0)
     expected = np.exp(log_ref.sum(axis=1) + (world.reward_B - values[()]) / world.beta)
@@ -58,10 +31,10 @@ def test_soft_q_of_the_optimum_is_the_value_of_every_prefix(world):
     tree = world.tree
     optimum_B, initial_value = world.optimum()
     deltas = log_ratios(
-        tree.logprobs(logits_of(world, optimum_B)), tree.logprobs(world.reference), tree.mask
+        tree.logprobs(tree.logits_of(optimum_B)), tree.logprobs(world.reference), tree.mask
     )
     q_BT = soft_q_values(deltas, jnp.full(len(optimum_B), initial_value), world.beta)
-    values = backward_values(world)
+    values = world.values
     for b, completion in enumerate(tree.completions):
         expected = [values[completion[: t + 1]] for t in range(len(completion))]
         np.testing.assert_allclose(q_BT[b, : len(completion)], expected, atol=1e-12)
@@ -175,7 +148,7 @@ def test_group_residual_times_n_over_n_minus_1_is_rloo(float64):
 def test_at_the_optimum_no_single_completion_has_a_gradient(world):
     """Terminal losses interpolate: no noise floor."""
     optimum_B, initial_value = world.optimum()
-    logits = logits_of(world, optimum_B)
+    logits = world.tree.logits_of(optimum_B)
     for link in ("squared", "cross_entropy"):
         objective = SoftPolicyOptimization(
             beta=world.beta, link=link, baseline="initial_value", margin=0.01
