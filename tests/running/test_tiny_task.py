@@ -41,6 +41,7 @@ OBJECTIVES = {
     "advantage_regression_values": [
         "@AdvantageRegression()",
         "AdvantageRegression.target = 'values'",
+        "train.policy_sync_every = 1000",  # its critic learns soft values from reference samples
     ],
     "trajectory_balance": ["@TrajectoryBalance()"],
     "ppo": ["@PPO()"],
