@@ -38,11 +38,6 @@ OBJECTIVES = {
     "token_q": ["@TokenQRegression()"],
     "token_q_importance": ["@TokenQRegression()", "TokenQRegression.importance = 'reference'"],
     "advantage_regression": ["@AdvantageRegression()"],
-    "advantage_regression_values": [
-        "@AdvantageRegression()",
-        "AdvantageRegression.target = 'values'",
-        "train.policy_sync_every = 1000",  # its critic learns soft values from reference samples
-    ],
     "trajectory_balance": ["@TrajectoryBalance()"],
     "ppo": ["@PPO()"],
     "ppo_decoupled": [
