@@ -56,7 +56,7 @@ class TokenTree:
         table = np.zeros((len(self.prefixes), self.vocab))
         shares = np.where(self.mask, np.asarray(probabilities_B)[:, None], 0.0)
         np.add.at(table, (self.states, self.actions), shares)
-        return jnp.log(table)
+        return np.log(table)
 
 
 @dataclasses.dataclass(eq=False)
