@@ -257,7 +257,7 @@ def test_diagnostics_by_hand(make_inputs):
 
 def test_group_baseline_makes_every_group_residual_sum_to_zero(make_inputs):
     objective = SoftPolicyOptimization()
-    output = evaluate(objective, make_inputs(num_groups=5))
+    output = evaluate(objective, make_inputs())
     numerator, _ = output.metrics["q/residual_mean"]
     assert abs(float(numerator)) < 1e-4
 
