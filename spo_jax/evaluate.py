@@ -4,7 +4,8 @@ import contextlib
 from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings, evaluate
-from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.judging import Verifier
+from spo_jax.problems.prompts import PromptTemplate, Template
 from spo_jax.problems.tasks import load_task_problems
 from spo_jax.reporting.progress import Progress
 from spo_jax.running.parts import build_sampling, promptable
@@ -16,10 +17,10 @@ def evaluate_policy(
     *,
     policy: ModelSource = ModelSource(),
     problems: ProblemSource = ProblemSource(),
-    prompt: PromptTemplate = PromptTemplate(),
+    prompt: Template = PromptTemplate(),
     rollouts: RolloutSettings = RolloutSettings(),
     evaluation: EvaluationSettings = EvaluationSettings(),
-    judge: JudgeSettings = JudgeSettings(),
+    judge: JudgeSettings | Verifier = JudgeSettings(),
 ) -> dict[str, Any]:
     """Samples, judges and counts; `problems.eval_split` is what is evaluated.
 

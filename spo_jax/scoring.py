@@ -15,7 +15,13 @@ import jax.numpy as jnp
 
 from spo_jax.packing import PackedRows
 
-__all__ = ["PackedRows", "TokenScores", "score_rows"]
+__all__ = ["PackedRows", "TokenScores", "score_rows", "value_rows"]
+
+
+class RowModel(Protocol):
+    """What scoring needs of a value model: one number at every position of packed rows."""
+
+    def apply(self, variables: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any: ...
 
 
 class LanguageModel(Protocol):
@@ -73,6 +79,24 @@ def score_rows(
     targets_JRC, mask_JRC = in_chunks(rows.targets_RnT), in_chunks(rows.mask_RnT)
     scores = _score_chunks(model, variables, hidden_JRCD, targets_JRC, mask_JRC)
     return TokenScores(*map(dense, scores))
+
+
+def value_rows(model: RowModel, params: Any, rows: PackedRows) -> jax.Array:
+    """A value model's prediction before each completion token: where the token is predicted from.
+
+    Returns:
+      float32 [B, T], 0 where masked; differentiable in `params`.
+    """
+    values_RL = model.apply(
+        {"params": params},
+        rows.tokens_RL,
+        rows.positions_RL,
+        rows.segment_ids_RL,
+        rows.prefix_ids_RL,
+    )
+    R, n, T = rows.index_RnT.shape
+    values_RX = jnp.take_along_axis(values_RL, jnp.reshape(rows.index_RnT, (R, -1)), axis=1)
+    return jnp.where(jnp.reshape(rows.mask_RnT, (R, -1)), values_RX, 0.0).reshape(R * n, T)
 
 
 def _score_chunks(

@@ -153,6 +153,27 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     return _from_pretrained(str(path))
 
 
+def tokenizer_of(
+    backend: tokenizers.Tokenizer,
+    *,
+    chat_template: str | None = None,
+    extra_eos_ids: Iterable[int] = (),
+    **special: str,
+) -> Tokenizer:
+    """Makes a tokenizer of rules that were put together in code.
+
+    Args:
+      backend: vocabulary and rules.
+      chat_template: Jinja text. extra_eos_ids: as of `Tokenizer`.
+      special: tokens by role, for example `eos_token="<|end|>"`.
+    """
+    fast = _import_transformers().PreTrainedTokenizerFast(
+        tokenizer_object=backend, clean_up_tokenization_spaces=False, **special
+    )
+    fast.chat_template = chat_template
+    return Tokenizer(fast, extra_eos_ids=extra_eos_ids)
+
+
 def _from_pretrained(path: str) -> Tokenizer:
     transformers = _import_transformers()
     if Path(path).is_dir() and not (Path(path) / "tokenizer.json").is_file():
@@ -193,14 +214,13 @@ def _from_gguf(file: GgufFile) -> Tokenizer:
         for name, key in [("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")]
         if (index := file.metadata(f"tokenizer.ggml.{key}_token_id", None)) is not None
     }
-    fast = _import_transformers().PreTrainedTokenizerFast(
-        tokenizer_object=_byte_level_bpe(file, tokens),
-        clean_up_tokenization_spaces=False,
+    ends = [file.metadata(f"tokenizer.ggml.{key}_token_id", None) for key in ("eot", "eom")]
+    return tokenizer_of(
+        _byte_level_bpe(file, tokens),
+        chat_template=file.metadata("tokenizer.chat_template", None),
+        extra_eos_ids=[end for end in ends if end is not None],
         **special,
     )
-    fast.chat_template = file.metadata("tokenizer.chat_template", None)
-    ends = [file.metadata(f"tokenizer.ggml.{key}_token_id", None) for key in ("eot", "eom")]
-    return Tokenizer(fast, extra_eos_ids=[end for end in ends if end is not None])
 
 
 def _byte_level_bpe(file: GgufFile, tokens: list[str]) -> tokenizers.Tokenizer:

@@ -8,18 +8,20 @@ import contextlib
 from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings
+from spo_jax.acting.initial_values import InitialValueSettings
 from spo_jax.errors import UserError
-from spo_jax.judging import RewardMap
+from spo_jax.judging import RewardMap, Verifier
 from spo_jax.learning import AdamW
 from spo_jax.learning.optimizer import Optimizer
 from spo_jax.objectives import Objective, SoftPolicyOptimization
-from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.problems.prompts import PromptTemplate, Template
 from spo_jax.reporting.metrics import MetricsWriter
 from spo_jax.reporting.progress import Progress
 from spo_jax.reporting.report import write_report
 from spo_jax.reporting.summary import run_summary
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.parts import build_run_parts
+from spo_jax.running.requirements import check_requirements
 from spo_jax.running.session import Session
 from spo_jax.running.settings import (
     BatchSettings,
@@ -39,7 +41,7 @@ def train(
     policy: ModelSource = ModelSource(),
     reference: ModelSource | None = None,
     problems: ProblemSource = ProblemSource(),
-    prompt: PromptTemplate = PromptTemplate(),
+    prompt: Template = PromptTemplate(),
     objective: Objective = SoftPolicyOptimization(),
     optimizer: Optimizer = AdamW(),
     rollouts: RolloutSettings = RolloutSettings(),
@@ -47,14 +49,16 @@ def train(
     batch: BatchSettings = BatchSettings(),
     evaluation: EvaluationSettings = EvaluationSettings(),
     mesh: MeshShape = MeshShape(),
-    judge: JudgeSettings = JudgeSettings(),
+    judge: JudgeSettings | Verifier = JudgeSettings(),
     rewards: RewardMap = RewardMap(),
     num_updates: int = 100,
     collect_every: int = 1,
     policy_sync_every: int = 1,
     evaluate_every: int = 0,
+    reference_update_every: int = 0,
     checkpoint_every: int = 20,
-    initial_value_samples: int = 16,
+    initial_values: InitialValueSettings = InitialValueSettings(),
+    critic_optimizer: Optimizer = AdamW(),
     seed: int = 0,
     config: str | None = None,
 ) -> dict[str, Any]:
@@ -69,14 +73,18 @@ def train(
       rollouts, replay, batch: how samples are made, mixed with offline data and packed.
       evaluation: of held-out problems, before, after and every `evaluate_every` updates (0: never
         in between).
-      mesh, judge: devices and the judge's pool.
+      mesh: devices.
+      judge: of programs, in the sandbox; or a verifier, for answers that are data.
       rewards: what a verdict is worth.
       num_updates: of the whole run.
       collect_every: updates whose problems are sampled in one go. More fill the sampler better,
         and the samples are older when they are learned from.
       policy_sync_every: updates between two publications of the policy to the sampler.
+      reference_update_every: updates after which the present policy becomes the reference; 0 keeps
+        the first one. Much larger than `policy_sync_every`.
       checkpoint_every: updates between two checkpoints.
-      initial_value_samples: reference samples of a problem, where the objective needs Q_0.
+      initial_values: how Q_0 is estimated, where the objective reads it.
+      critic_optimizer: of the value model, where the objective reads values.
       seed: of everything random.
       config: the resolved configuration as text of `name = value` lines; by default these
         arguments.
@@ -90,7 +98,23 @@ def train(
       NonFiniteLossError: names the trajectories; the last good state is saved.
     """
     settings = dict(locals())
-    _check(num_updates, collect_every, policy_sync_every, checkpoint_every, evaluate_every)
+    _check(
+        num_updates=(num_updates, 1),
+        collect_every=(collect_every, 1),
+        policy_sync_every=(policy_sync_every, 1),
+        reference_update_every=(reference_update_every, 0),
+        checkpoint_every=(checkpoint_every, 1),
+        evaluate_every=(evaluate_every, 0),
+    )
+    check_requirements(
+        objective,
+        replay=replay,
+        rollouts=rollouts,
+        batch=batch,
+        rewards=rewards,
+        initial_values=initial_values,
+        reference_update_every=reference_update_every,
+    )
     directory = RunDirectory(run_dir)
     with contextlib.ExitStack() as stack:
         directory.open(config or _description(settings))
@@ -111,7 +135,10 @@ def train(
             mesh=mesh,
             judge=judge,
             rewards=rewards,
-            initial_value_samples=initial_value_samples,
+            initial_values=initial_values,
+            critic_optimizer=critic_optimizer,
+            reference_update_every=reference_update_every,
+            checkpoint_every=checkpoint_every,
             seed=seed,
         )
         session = Session(parts, directory, stop, evaluation)
@@ -137,6 +164,8 @@ def train(
                 is_last = session.step == num_updates
                 if is_last or session.step % policy_sync_every == 0:
                     session.publish()
+                if reference_update_every and session.step % reference_update_every == 0:
+                    session.move_reference()
                 session.finish_update()
                 # Written first: a resumed run drops lines past its checkpoint, but cannot add one.
                 metrics.write(session.step, values | drawn | learned | session.clock.metrics())
@@ -152,20 +181,9 @@ def train(
     return summary
 
 
-def _check(
-    num_updates: int,
-    collect_every: int,
-    policy_sync_every: int,
-    checkpoint_every: int,
-    evaluate_every: int,
-) -> None:
-    for name, value, least in (
-        ("num_updates", num_updates, 1),
-        ("collect_every", collect_every, 1),
-        ("policy_sync_every", policy_sync_every, 1),
-        ("checkpoint_every", checkpoint_every, 1),
-        ("evaluate_every", evaluate_every, 0),
-    ):
+def _check(**settings: tuple[int, int]) -> None:
+    """Each setting with the least it may be."""
+    for name, (value, least) in settings.items():
         if value < least:
             raise UserError(f"{name}={value} must be at least {least}")
 

@@ -37,7 +37,10 @@ class TestCase:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Solution:
-    """A written program. `language` is 'python3', 'python2', 'cpp', 'java' or 'unknown'."""
+    """A written program: `language` is 'python3', 'python2', 'cpp', 'java' or 'unknown'.
+
+    Or, with language 'text', an answer that is no program: `code` is its text.
+    """
 
     language: str
     code: str
@@ -203,6 +206,11 @@ class Trajectory:
     prompt_text: str | None = None
     completion_text: str | None = None
     metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def source_weight(source: str, weights: Mapping[str, float]) -> float:
+    """The weight given to a source ('run:a') or else to its first word ('run'); 1 by default."""
+    return weights.get(source, weights.get(source.partition(":")[0], 1.0))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -23,7 +23,7 @@ class Policies:
     """Publishes parameters and reads them back.
 
     Args:
-      directory: holds the versions; created when missing.
+      directory: holds the versions; created when the first is published.
       config: of the model.
       tokenizer: saved with every version.
       dtype: that samplers use and files hold. What was published and what a resumed run reads
@@ -43,7 +43,6 @@ class Policies:
         if keep < 3:
             raise UserError(f"at least 3 published policies must be kept, got keep={keep}")
         self._directory = Path(directory)
-        self._directory.mkdir(parents=True, exist_ok=True)
         self._config = config
         self._tokenizer = tokenizer
         self._dtype = dtype
@@ -55,6 +54,7 @@ class Policies:
         """Writes a version and returns the device copy that samplers are to use from now on."""
         copy = self._copy(params)
         target = self._directory / str(version)
+        self._directory.mkdir(parents=True, exist_ok=True)
         if not target.exists():  # a redone step publishes the same policy
             partial = self._directory / f".{version}.partial"
             shutil.rmtree(partial, ignore_errors=True)
@@ -77,6 +77,8 @@ class Policies:
         ).params
 
     def versions(self) -> list[int]:
+        if not self._directory.exists():
+            return []
         names = [path.name for path in self._directory.iterdir() if path.is_dir()]
         return sorted(int(name) for name in names if name.isdigit())
 

@@ -1,7 +1,7 @@
-"""Answers to problems: prompt, sample, cut out the program, judge.
+"""Answers to problems: prompt, sample, cut out what counts, judge.
 
 The actor turns rollouts into trajectories and the evaluator into pass@k: both come through here.
-Judging runs in other processes while the next tokens are sampled.
+Programs are judged in other processes while the next tokens are sampled.
 """
 
 import concurrent.futures
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from spo_jax.errors import UserError
-from spo_jax.judging import SubmitsPrograms, extract_program
-from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.judging import SubmitsAnswers
+from spo_jax.problems.prompts import Template
 from spo_jax.sampling import Sampler, SampleRequest
 from spo_jax.tokenizers import Tokenizer
 from spo_jax.types import Completion, Judgement, Problem, SamplerSettings, Verdict
@@ -28,7 +28,7 @@ class Rollout:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prompter:
-    """Turns problems into prompt tokens, and completions back into programs.
+    """Turns problems into prompt tokens, and completions back into answers.
 
     Attributes:
       tokenizer, template: of the prompt and of the answer.
@@ -37,7 +37,7 @@ class Prompter:
     """
 
     tokenizer: Tokenizer
-    template: PromptTemplate
+    template: Template
     stop_at: tuple[str, ...] = ()
 
     @property
@@ -53,8 +53,8 @@ class Prompter:
     def text(self, completion: Completion) -> str:
         return self.tokenizer.decode(completion.tokens.tolist())
 
-    def program(self, problem: Problem, text: str) -> str | None:
-        return extract_program(text, answer_prefix=self.template.answer_prefix(problem))
+    def answer(self, problem: Problem, text: str) -> str | None:
+        return self.template.answer(problem, text)
 
     def completion_text(self, problem: Problem, code: str) -> str | None:
         """What a model would have to write for `code` before the end token.
@@ -83,11 +83,11 @@ class RolloutWorker:
 
     Args:
       sampler: draws completions.
-      judge: anything with `submit(problem, code) -> Future[Judgement]`.
-      prompter: the prompt's and the program's form.
+      judge: anything with `submit(problem, answer) -> Future[Judgement]`.
+      prompter: the prompt's and the answer's form.
     """
 
-    def __init__(self, sampler: Sampler, judge: SubmitsPrograms, prompter: Prompter):
+    def __init__(self, sampler: Sampler, judge: SubmitsAnswers, prompter: Prompter):
         self._sampler = sampler
         self._judge = judge
         self._prompter = prompter
@@ -137,9 +137,9 @@ class RolloutWorker:
         ]
 
     def _submit(self, problem: Problem, text: str) -> concurrent.futures.Future[Judgement]:
-        code = self._prompter.program(problem, text)
-        if code is not None:
-            return self._judge.submit(problem, code)
+        answer = self._prompter.answer(problem, text)
+        if answer is not None:
+            return self._judge.submit(problem, answer)
         unanswered: concurrent.futures.Future[Judgement] = concurrent.futures.Future()
         unanswered.set_result(NO_PROGRAM)
         return unanswered

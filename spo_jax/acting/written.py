@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from spo_jax.acting.rollouts import Prompter
-from spo_jax.judging import Judge, RewardMap
+from spo_jax.judging import Judge, RewardMap, VerifierJudge
 from spo_jax.trajectories import (
     AnswerFormat,
     TrajectoryStore,
@@ -20,7 +20,7 @@ def add_written_solutions(
     prompter: Prompter,
     *,
     reward_map: RewardMap,
-    judge: Judge | None,
+    judge: Judge | VerifierJudge | None,
     max_completion_tokens: int,
 ) -> WrittenSolutions:
     """Appends every written solution that is not in the store yet.
@@ -47,6 +47,7 @@ def add_written_solutions(
         reward=reward_map.reward,
         judge_many=judge.judge_many if judge is not None else None,
         trust_labels=judge is None,
+        languages=prompter.template.languages,
         max_completion_tokens=max_completion_tokens,
     )
     if written.trajectories:

@@ -153,6 +153,8 @@ def _check(by_split: dict[str, list[Problem]], args: argparse.Namespace) -> int:
 
     problems = [problem for items in by_split.values() for problem in items]
     total = num_written(problems)
+    if not total:
+        raise UserError(f"problem set '{args.set}' has no written programs that could be judged")
     with Judge() as judge:
         mislabels = find_mislabels(problems, judge, progress_line(total))
     if args.json:

@@ -2,19 +2,22 @@
 
 from spo_jax.learning.batch import Batch, MicroBatch, RowBucket, make_batch, row_buckets
 from spo_jax.learning.checkpointing import Checkpointer, Restored
-from spo_jax.learning.learner import Learner, NonFiniteLossError, TrainState
+from spo_jax.learning.learner import Learner, NonFiniteLossError, Updated
 from spo_jax.learning.optimizer import AdamW
+from spo_jax.learning.state import CriticState, TrainState
 
 __all__ = [
     "AdamW",
     "Batch",
     "Checkpointer",
+    "CriticState",
     "Learner",
     "MicroBatch",
     "NonFiniteLossError",
     "Restored",
     "RowBucket",
     "TrainState",
+    "Updated",
     "make_batch",
     "row_buckets",
 ]

@@ -6,14 +6,14 @@ completions of one problem in the draw, may take several rows but never crosses 
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from spo_jax.errors import UserError
 from spo_jax.packing import PackedRows, pack_prompt_groups
-from spo_jax.types import Trajectory
+from spo_jax.types import Trajectory, source_weight
 
 _BEHAVIOR = frozenset({"behavior_logprobs", "online_behavior_logprobs"})
 _INITIAL_VALUE = frozenset({"initial_value", "running_initial_value"})
@@ -31,12 +31,18 @@ class Row(Protocol):
 
 
 class Group(Protocol):
-    """The drawn trajectories of one problem; `initial_value` in units of reward, or None."""
+    """The drawn trajectories of one problem.
+
+    `initial_value` is in units of reward, or None; `reference_id` is of the reference that it and
+    the rows' `ref_logprobs` belong to, or None where neither is there.
+    """
 
     @property
     def problem_id(self) -> str: ...
     @property
     def initial_value(self) -> float | None: ...
+    @property
+    def reference_id(self) -> str | None: ...
     @property
     def rows(self) -> Sequence[Any]: ...
 
@@ -95,7 +101,9 @@ class MicroBatch(NamedTuple):
     Attributes:
       rows: where the tokens lie; targets, mask and the [B, T] arrays below align.
       reward_B, weights_B: float32. group_B: int32. is_online_B: bool.
-      ref_logprobs_BT, behavior_logprobs_BT, initial_value_B: float32, or None where not needed.
+      ref_logprobs_BT, behavior_logprobs_BT, initial_value_B: float32, or None where not needed. A
+        running initial value that is not known yet is NaN.
+      proximal_logprobs_BT, proximal_values_BT: the learner's, in later passes over the batch.
     """
 
     rows: PackedRows
@@ -106,6 +114,8 @@ class MicroBatch(NamedTuple):
     ref_logprobs_BT: Any = None
     behavior_logprobs_BT: Any = None
     initial_value_B: Any = None
+    proximal_logprobs_BT: Any = None
+    proximal_values_BT: Any = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,12 +124,13 @@ class Batch:
 
     Attributes:
       micro_batches: each in the shape of one bucket.
-      trajectory_ids: for each micro-batch, B ids, '' in empty slots.
+      trajectory_ids, problem_ids: for each micro-batch, B ids, '' in empty slots.
       num_dropped: completions left out because they were too long; see `make_batch`.
     """
 
     micro_batches: tuple[MicroBatch, ...]
     trajectory_ids: tuple[tuple[str, ...], ...]
+    problem_ids: tuple[tuple[str, ...], ...]
     num_dropped: int = 0
 
     @property
@@ -164,6 +175,8 @@ def make_batch(
     *,
     pad_id: int,
     needs: frozenset[str],
+    reference_id: str | None = None,
+    loss_weights: Mapping[str, float] | None = None,
 ) -> Batch:
     """Packs drawn groups into micro-batches of the given shapes.
 
@@ -176,14 +189,18 @@ def make_batch(
       buckets: the shapes that may be used.
       pad_id: the token of unused positions.
       needs: of the objective; other optional arrays are left out.
+      reference_id: of the present reference. Annotations of another one are refused.
+      loss_weights: of a sequence's loss, by source ('run:a') or its first word ('run'); 1 where
+        not given.
 
     Raises:
-      UserError: a trajectory lacks what is needed, or holds numbers that are not finite (by name);
-        or nothing fits any bucket.
+      UserError: a trajectory lacks what is needed, holds numbers that are not finite (by name), or
+        is annotated by another reference; or nothing fits any bucket.
     """
     open_batches: dict[RowBucket, list[list[_PackedRow]]] = {bucket: [] for bucket in buckets}
     num_dropped = 0
     for number, group in enumerate(groups):
+        _check_reference(group, reference_id, needs)
         items = [_checked_item(row, group, number, needs) for row in group.rows]
         bucket, rows = _fit(items, buckets)
         num_dropped += len(items) - sum(len(row) for row in rows)
@@ -197,10 +214,27 @@ def make_batch(
             "max_completion_tokens)"
         )
     return Batch(
-        micro_batches=tuple(_micro_batch(b, rows, pad_id, needs) for b, rows in packed),
-        trajectory_ids=tuple(_trajectory_ids(b, rows) for b, rows in packed),
+        micro_batches=tuple(
+            _micro_batch(b, rows, pad_id, needs, loss_weights or {}) for b, rows in packed
+        ),
+        trajectory_ids=tuple(
+            _named(b, rows, lambda item: item.row.trajectory.trajectory_id) for b, rows in packed
+        ),
+        problem_ids=tuple(
+            _named(b, rows, lambda item: item.group.problem_id) for b, rows in packed
+        ),
         num_dropped=num_dropped,
     )
+
+
+def _check_reference(group: Group, reference_id: str | None, needs: frozenset[str]) -> None:
+    """After the reference has moved, what the one before said of a trajectory is wrong."""
+    reads = needs & {"ref_logprobs", "initial_value"}
+    if reference_id is not None and reads and group.reference_id != reference_id:
+        raise UserError(
+            f"problem '{group.problem_id}' is annotated under reference '{group.reference_id}', "
+            f"the present reference is '{reference_id}': {sorted(reads)} must be made anew"
+        )
 
 
 def _checked_item(row: Row, group: Group, number: int, needs: frozenset[str]) -> _Item:
@@ -214,7 +248,7 @@ def _checked_item(row: Row, group: Group, number: int, needs: frozenset[str]) ->
         _check_per_token("ref_logprobs", row.ref_logprobs, t, name)
     if "behavior_logprobs" in needs or (row.is_online and needs & _BEHAVIOR):
         _check_per_token("behavior_logprobs", t.behavior_logprobs, t, name)
-    if needs & _INITIAL_VALUE and not _is_finite(group.initial_value):
+    if "initial_value" in needs and not _is_finite(group.initial_value):
         raise UserError(
             f"problem '{group.problem_id}' has initial_value {group.initial_value}; the objective "
             "needs a finite one: estimate it from reference samples, or use baseline='group'"
@@ -294,15 +328,21 @@ def _slots(bucket: RowBucket, rows: Sequence[_PackedRow]) -> Iterable[tuple[int,
             yield r * bucket.completions_per_row + i, item
 
 
-def _trajectory_ids(bucket: RowBucket, rows: Sequence[_PackedRow]) -> tuple[str, ...]:
-    ids = [""] * (bucket.num_rows * bucket.completions_per_row)
+def _named(
+    bucket: RowBucket, rows: Sequence[_PackedRow], name: Callable[[_Item], str]
+) -> tuple[str, ...]:
+    names = [""] * (bucket.num_rows * bucket.completions_per_row)
     for b, item in _slots(bucket, rows):
-        ids[b] = item.row.trajectory.trajectory_id
-    return tuple(ids)
+        names[b] = name(item)
+    return tuple(names)
 
 
 def _micro_batch(
-    bucket: RowBucket, rows: Sequence[_PackedRow], pad_id: int, needs: frozenset[str]
+    bucket: RowBucket,
+    rows: Sequence[_PackedRow],
+    pad_id: int,
+    needs: frozenset[str],
+    loss_weights: Mapping[str, float],
 ) -> MicroBatch:
     B, T = bucket.num_rows * bucket.completions_per_row, bucket.max_completion_tokens
     batch = MicroBatch(
@@ -319,7 +359,7 @@ def _micro_batch(
     for b, item in _slots(bucket, rows):
         t, length = item.row.trajectory, len(item.completion)
         batch.reward_B[b] = t.reward
-        batch.weights_B[b] = 1.0
+        batch.weights_B[b] = source_weight(t.source, loss_weights)
         batch.group_B[b] = numbers.setdefault(item.group_number, len(numbers))
         batch.is_online_B[b] = item.row.is_online
         if batch.ref_logprobs_BT is not None:
@@ -327,7 +367,8 @@ def _micro_batch(
         if batch.behavior_logprobs_BT is not None and t.behavior_logprobs is not None:
             batch.behavior_logprobs_BT[b, :length] = t.behavior_logprobs
         if batch.initial_value_B is not None:
-            batch.initial_value_B[b] = item.group.initial_value
+            value = item.group.initial_value
+            batch.initial_value_B[b] = np.nan if value is None else value
     return batch
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         logical_axes,
         param_shapes,
     )
+    from spo_jax.models.value_model import ValueModel
 
 __all__ = [
     "Cache",
@@ -27,6 +28,7 @@ __all__ = [
     "Pretrained",
     "Rope",
     "Transformer",
+    "ValueModel",
     "decode_params",
     "init_cache",
     "load_config",
@@ -41,6 +43,7 @@ _MODULES = {
     "config": ("ModelConfig", "Rope"),
     "pretrained": ("Pretrained", "load_config", "load_pretrained", "params_id"),
     "saving": ("save_pretrained",),
+    "value_model": ("ValueModel",),
 }
 
 

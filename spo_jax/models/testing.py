@@ -1,13 +1,17 @@
-"""Tiny models for tests."""
+"""Tiny models and tokenizers for tests and for small experiments."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tokenizers
 
 from spo_jax.models.config import ModelConfig, Rope
+from spo_jax.models.saving import save_pretrained
 from spo_jax.models.transformer import Params, param_shapes
+from spo_jax.tokenizers import Tokenizer, tokenizer_of
 
 _TINY: dict[str, Any] = {
     "family": "llama",
@@ -72,3 +76,57 @@ def random_params(config: ModelConfig, key: jax.Array) -> Params:
         return jnp.asarray(noise, shape.dtype)
 
     return jax.tree_util.tree_map_with_path(draw, param_shapes(config))
+
+
+_CHAT = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def byte_tokenizer() -> Tokenizer:
+    """One token a byte, and four special tokens: end, the two roles of a chat, padding."""
+    specials = ["<|end|>", "<|user|>", "<|assistant|>", "<|pad|>"]
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    vocab = {token: i for i, token in enumerate([*specials, *alphabet])}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=[]))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.add_special_tokens(specials)
+    return tokenizer_of(backend, chat_template=_CHAT, eos_token="<|end|>", pad_token="<|pad|>")
+
+
+def character_tokenizer(characters: str) -> Tokenizer:
+    """One token for each of the characters, and '.', which ends a message of either side.
+
+    A conversation is its messages and nothing else; other characters are left out of it. So small
+    a vocabulary leaves a model nothing to waste its probability on.
+    """
+    vocab = {token: i for i, token in enumerate([".", *characters])}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=[]))
+    backend.decoder = tokenizers.decoders.Fuse()
+    backend.add_special_tokens(["."])
+    template = "{% for m in messages %}{{ m.content }}.{% endfor %}"
+    return tokenizer_of(backend, chat_template=template, eos_token=".")
+
+
+def save_uniform_model(
+    directory: str | Path, characters: str, *, seed: int = 0, **overrides: Any
+) -> None:
+    """Writes an untrained model of two narrow layers that takes every token about equally likely.
+
+    Its embedding, which also makes the logits, is small; the first answers of such a model are
+    nearly uniform over strings, and training is quick. Loads by its path like any checkpoint.
+
+    Args:
+      directory: receives a Hugging Face checkpoint with its tokenizer.
+      characters: of questions and answers; see `character_tokenizer`.
+      seed: of the parameters.
+      overrides: fields of `ModelConfig`.
+    """
+    tokenizer = character_tokenizer(characters)
+    fields = {"embed_dim": 32, "mlp_dim": 64, "vocab_size": tokenizer.vocab_size} | overrides
+    config = tiny_config(eos_ids=tokenizer.eos_ids, bos_id=None, **fields)
+    params = random_params(config, jax.random.key(seed))
+    params["embedding"] = jax.tree.map(lambda x: 0.1 * x, params["embedding"])
+    save_pretrained(directory, config, params, tokenizer=tokenizer)

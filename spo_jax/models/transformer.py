@@ -226,17 +226,17 @@ def decode_params(config: ModelConfig, params: Params) -> Params:
     return {**shared, _UNSTACKED: layers}
 
 
-def _boxed_shapes(config: ModelConfig) -> Any:
+def boxed_shapes(module: nn.Module) -> Any:
+    """Returns the parameters of a module called on rows, as shapes in boxes of axis names."""
     ids = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-    init = Transformer(config).init
-    return jax.eval_shape(init, jax.random.key(0), ids, ids, ids)["params"]
+    return jax.eval_shape(module.init, jax.random.key(0), ids, ids, ids)["params"]
 
 
 def param_shapes(config: ModelConfig) -> Params:
     """Returns the parameter tree as `jax.ShapeDtypeStruct`s."""
-    return nn.unbox(_boxed_shapes(config))
+    return nn.unbox(boxed_shapes(Transformer(config)))
 
 
 def logical_axes(config: ModelConfig) -> Any:
     """Returns the parameter tree with a `PartitionSpec` of logical axis names at every leaf."""
-    return nn.get_partition_spec(_boxed_shapes(config))
+    return nn.get_partition_spec(boxed_shapes(Transformer(config)))

@@ -1,23 +1,45 @@
-"""From a problem to the conversation a model answers, and from a program to an answer's text.
+"""From a problem to the conversation a model answers, and from a solution to an answer's text.
 
-The answer is a fenced Python program. A template may open it: the opened part, the answer prefix,
-belongs to the prompt, and the completion goes on from there. A prefix never ends in white space
-that the completion could have begun with, except for the line break after the fence: tokens of
-indented text hold the line break before it.
+With `TextTemplate` the answer is the text itself, with `PromptTemplate` a fenced Python program.
+The latter may open the answer: the opened part, the answer prefix, belongs to the prompt, and the
+completion goes on from there. A prefix never ends in white space that the completion could have
+begun with, except for the line break after the fence: tokens of indented text hold the line break
+before it.
 """
 
 import dataclasses
 import json
 import re
-from typing import Literal
+from typing import Literal, Protocol
 
 from spo_jax.errors import UserError
+from spo_jax.judging import extract_program
 from spo_jax.types import Problem, TestCase
 
 _FENCE = "```python\n"
 _CLOSING = "\n```"
 
 Opening = Literal["none", "fence", "header"]
+
+
+class Template(Protocol):
+    """How problems are put to a model, and what of its completion is the answer."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages (`Solution.language`) of the written solutions that can be answers."""
+
+    def messages(self, problem: Problem) -> list[dict[str, str]]:
+        """The conversation up to the model's answer, as turns with 'role' and 'content'."""
+
+    def answer_prefix(self, problem: Problem) -> str:
+        """The beginning of the answer that is part of the prompt."""
+
+    def written_completion(self, problem: Problem, code: str) -> str | None:
+        """The completion with which the model would have given this solution, or None."""
+
+    def answer(self, problem: Problem, completion: str) -> str | None:
+        """What of a completion is judged; None where it holds no answer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,7 +97,7 @@ _CALL_EXAMPLES = (
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PromptTemplate:
-    """How problems are put to a model.
+    """Asks for a program; implements `Template`.
 
     Attributes:
       system: the system message; None leaves it to the tokenizer's chat template.
@@ -108,6 +130,10 @@ class PromptTemplate:
         if self.opening not in ("none", "fence", "header"):
             raise UserError(f"opening='{self.opening}' must be 'none', 'fence' or 'header'")
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return ("python3",)
+
     def messages(self, problem: Problem) -> list[dict[str, str]]:
         """The conversation up to the model's answer, as turns with 'role' and 'content'."""
         turns = []
@@ -133,7 +159,7 @@ class PromptTemplate:
         """The completion with which the model would have written `code`, up to the closing fence.
 
         None when it could not have: the prefix holds a line that `code` does not begin with, or
-        `code` holds a closing fence. `judging.extract_program` gives `code` back from the rest.
+        `code` holds a closing fence. `answer` gives `code` back from the rest.
         """
         answer = _FENCE + code.strip("\n") + _CLOSING
         prefix = self.answer_prefix(problem)
@@ -141,10 +167,48 @@ class PromptTemplate:
             return None
         return answer[len(prefix) :]
 
+    def answer(self, problem: Problem, completion: str) -> str | None:
+        """The program in a completion; see `judging.extract_program`."""
+        return extract_program(completion, answer_prefix=self.answer_prefix(problem))
+
     def _question(self, description: str, fn_name: str | None, tests: tuple[TestCase, ...]) -> str:
         instruction = self.stdin_instruction if fn_name is None else self.call_instruction
         shown = [_shown_test(test, fn_name) for test in tests[: self.num_public_tests]]
         return "\n".join(part for part in (description, *shown, instruction) if part)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TextTemplate:
+    """Asks the bare question; the whole completion is the answer. Implements `Template`.
+
+    For problems with a `judging.Verifier`. Their written solutions have the language 'text'.
+
+    Attributes:
+      system: the system message; None leaves it to the tokenizer's chat template.
+      instruction: ends the question, on a line of its own.
+    """
+
+    system: str | None = None
+    instruction: str = ""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return ("text",)
+
+    def messages(self, problem: Problem) -> list[dict[str, str]]:
+        """The conversation up to the model's answer, as turns with 'role' and 'content'."""
+        question = "\n".join(part for part in (problem.description, self.instruction) if part)
+        system = [] if self.system is None else [{"role": "system", "content": self.system}]
+        return [*system, {"role": "user", "content": question}]
+
+    def answer_prefix(self, problem: Problem) -> str:
+        return ""
+
+    def written_completion(self, problem: Problem, code: str) -> str | None:
+        return code
+
+    def answer(self, problem: Problem, completion: str) -> str | None:
+        return completion
 
 
 def _header(problem: Problem) -> str:

@@ -3,21 +3,35 @@
 import functools
 import gzip
 import importlib.resources
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 from spo_jax.errors import UserError, nearest
+from spo_jax.problems.letters import letter_problems
 from spo_jax.problems.records import problem_from_line
 from spo_jax.types import Problem
 
-# Set -> package that holds its `data/<split>.jsonl.gz`, and its splits.
-_SETS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "starter": ("spo_jax.problems.starter", ("train", "test")),
+
+def _from_package(package: str, split: str) -> list[Problem]:
+    """The problems in `data/<split>.jsonl.gz` of a package."""
+    path = importlib.resources.files(package).joinpath("data", f"{split}.jsonl.gz")
+    lines = gzip.decompress(path.read_bytes()).decode("utf-8").rstrip("\n").split("\n")
+    return [
+        problem_from_line(line, where=f"{package}/{split} line {number}")
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+_SPLITS = ("train", "test")
+# Set -> the problems of one of its splits.
+_SETS: dict[str, Callable[[str], Sequence[Problem]]] = {
+    "starter": functools.partial(_from_package, "spo_jax.problems.starter"),
+    "letters": letter_problems,
 }
 
 
 def problem_sets() -> dict[str, tuple[str, ...]]:
     """The bundled sets and their splits."""
-    return {name: splits for name, (_, splits) in _SETS.items()}
+    return dict.fromkeys(_SETS, _SPLITS)
 
 
 def load_problems(name: str = "starter", split: str = "train") -> list[Problem]:
@@ -60,9 +74,4 @@ def _require(value: str, known: Collection[str], what: str) -> None:
 
 @functools.cache
 def _read(name: str, split: str) -> tuple[Problem, ...]:
-    path = importlib.resources.files(_SETS[name][0]).joinpath("data", f"{split}.jsonl.gz")
-    lines = gzip.decompress(path.read_bytes()).decode("utf-8").rstrip("\n").split("\n")
-    return tuple(
-        problem_from_line(line, where=f"{name}/{split} line {number}")
-        for number, line in enumerate(lines, start=1)
-    )
+    return tuple(_SETS[name](split))

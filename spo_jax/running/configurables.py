@@ -4,18 +4,24 @@ from collections.abc import Callable
 from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings
-from spo_jax.judging import RewardMap
+from spo_jax.acting.initial_values import InitialValueSettings
+from spo_jax.judging import ExactMatch, RewardMap
 from spo_jax.learning import AdamW
 from spo_jax.objectives import (
+    GRPO,
+    PPO,
+    RLOO,
     AdvantageRegression,
     GeometricSchedule,
     LinearSchedule,
+    Reinforce,
     SoftPolicyOptimization,
     Supervised,
     TokenQRegression,
     TrajectoryBalance,
 )
-from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.problems.letters import NamedLetters
+from spo_jax.problems.prompts import PromptTemplate, TextTemplate
 from spo_jax.running.settings import (
     BatchSettings,
     JudgeSettings,
@@ -31,18 +37,26 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdvantageRegression,
     BatchSettings,
     EvaluationSettings,
+    ExactMatch,
     GeometricSchedule,
+    GRPO,
+    InitialValueSettings,
     JudgeSettings,
     LinearSchedule,
     MeshShape,
     ModelSource,
+    NamedLetters,
+    PPO,
     ProblemSource,
     PromptTemplate,
+    Reinforce,
     ReplayConfig,
     RewardMap,
+    RLOO,
     RolloutSettings,
     SoftPolicyOptimization,
     Supervised,
+    TextTemplate,
     TokenQRegression,
     TrajectoryBalance,
 )

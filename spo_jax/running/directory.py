@@ -43,6 +43,10 @@ class RunDirectory:
         return self.path / "policies"
 
     @property
+    def references(self) -> Path:
+        return self.path / "references"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -7,12 +7,24 @@ import sys
 from collections.abc import Sequence
 
 from spo_jax.acting.actor import Actor
-from spo_jax.acting.annotator import Annotator, InitialValues, Reference, ReferenceScorer
+from spo_jax.acting.annotator import Annotator, Reference, ReferenceScorer
+from spo_jax.acting.initial_values import (
+    InitialValues,
+    InitialValueSettings,
+    RunningInitialValues,
+)
 from spo_jax.acting.policies import Policies
 from spo_jax.acting.problem_stream import ProblemStream
 from spo_jax.acting.rollouts import Prompter, RolloutWorker
 from spo_jax.errors import UserError
-from spo_jax.judging import CachedJudge, Judge, RewardMap
+from spo_jax.judging import (
+    CachedJudge,
+    Judge,
+    RewardMap,
+    SubmitsAnswers,
+    Verifier,
+    VerifierJudge,
+)
 from spo_jax.learning import Checkpointer, Learner, RowBucket, row_buckets
 from spo_jax.learning.optimizer import Optimizer
 from spo_jax.models import (
@@ -24,7 +36,7 @@ from spo_jax.models import (
     params_id,
 )
 from spo_jax.objectives import Objective
-from spo_jax.problems.prompts import PromptTemplate
+from spo_jax.problems.prompts import Template
 from spo_jax.problems.tasks import load_task_problems
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.settings import (
@@ -50,13 +62,13 @@ class SamplingParts:
 
     Attributes:
       model, tokenizer: of the policy. params: as loaded.
-      judge: the pool. worker: samples and judges. prompter: prompts and programs.
+      judge: asks for every verdict anew. worker: samples and judges. prompter: prompts and answers.
     """
 
     model: Transformer
     params: Params
     tokenizer: Tokenizer
-    judge: Judge
+    judge: Judge | VerifierJudge
     worker: RolloutWorker
     prompter: Prompter
 
@@ -68,14 +80,14 @@ class RunParts:
     Attributes:
       sampling: the policy's start, the sampler and the judge.
       train_problems: learned from, by update through `stream`. eval_problems: held out.
-      store, replay: the data. actor: makes it. annotator, initial_values: complete it; None where
-        the objective does not ask for that.
+      store, replay: the data. actor: makes it. annotator, initial_values, running_values: complete
+        it; None where the objective does not ask for that.
       learner, buckets, checkpointer: the update and its state.
-      policies: what samplers use.
+      policies: what samplers use. references: later ones, where the reference moves.
       num_online: samples of a problem in an update; 0 for purely offline data.
       batch: problems and completions of an update. rewards: what verdicts are worth.
       uses_offline, trust_labels: whether written solutions are used, and believed.
-      reference: the frozen policy; None where the objective reads nothing of it.
+      reference: the first frozen policy; None where the objective reads nothing of it.
       starts_at_reference: the policy's start is the reference.
       max_completion_tokens: longer answers are not learned from.
     """
@@ -89,10 +101,12 @@ class RunParts:
     actor: Actor
     annotator: Annotator | None
     initial_values: InitialValues | None
+    running_values: RunningInitialValues | None
     learner: Learner
     buckets: tuple[RowBucket, ...]
     checkpointer: Checkpointer
     policies: Policies
+    references: Policies
     num_online: int
     batch: BatchSettings
     rewards: RewardMap
@@ -107,21 +121,15 @@ def build_sampling(
     stack: contextlib.ExitStack,
     *,
     policy: ModelSource,
-    prompt: PromptTemplate,
+    prompt: Template,
     rollouts: RolloutSettings,
-    judge: JudgeSettings,
+    judge: JudgeSettings | Verifier,
     verdicts_path: str,
 ) -> SamplingParts:
     """Starts the judge, then loads the policy. The judge ends with `stack`."""
     # The judge comes first: its refusal on a machine without a sandbox should not take a minute,
     # and its processes start before JAX has threads.
-    pool = stack.enter_context(
-        Judge(
-            num_workers=judge.num_workers or None,
-            allow_unsandboxed=judge.allow_unsandboxed,
-        )
-    )
-    cached = stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
+    asked, remembering = _start_judge(stack, judge, verdicts_path)
     tokenizer = load_tokenizer(policy.path)
     prompter = Prompter(tokenizer, prompt, rollouts.stop_at)
     pretrained = _load(policy)
@@ -134,8 +142,24 @@ def build_sampling(
         max_completion_tokens=rollouts.max_completion_tokens,
         steps_per_call=rollouts.steps_per_call,
     )
-    worker = RolloutWorker(sampler, cached, prompter)
-    return SamplingParts(model, pretrained.params, tokenizer, pool, worker, prompter)
+    worker = RolloutWorker(sampler, remembering, prompter)
+    return SamplingParts(model, pretrained.params, tokenizer, asked, worker, prompter)
+
+
+def _start_judge(
+    stack: contextlib.ExitStack, judge: JudgeSettings | Verifier, verdicts_path: str
+) -> tuple[Judge | VerifierJudge, SubmitsAnswers]:
+    """The judge, and the same with a memory. A verifier says the same twice and needs none."""
+    if not isinstance(judge, JudgeSettings):
+        verifier = VerifierJudge(judge)
+        return verifier, verifier
+    pool = stack.enter_context(
+        Judge(
+            num_workers=judge.num_workers or None,
+            allow_unsandboxed=judge.allow_unsandboxed,
+        )
+    )
+    return pool, stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
 
 
 def build_run_parts(
@@ -145,16 +169,19 @@ def build_run_parts(
     policy: ModelSource,
     reference: ModelSource | None,
     problems: ProblemSource,
-    prompt: PromptTemplate,
+    prompt: Template,
     objective: Objective,
     optimizer: Optimizer,
     rollouts: RolloutSettings,
     replay: ReplayConfig,
     batch: BatchSettings,
     mesh: MeshShape,
-    judge: JudgeSettings,
+    judge: JudgeSettings | Verifier,
     rewards: RewardMap,
-    initial_value_samples: int,
+    initial_values: InitialValueSettings,
+    critic_optimizer: Optimizer,
+    reference_update_every: int,
+    checkpoint_every: int,
     seed: int,
 ) -> RunParts:
     """Builds and checks all parts; compiles nothing yet."""
@@ -204,24 +231,37 @@ def build_run_parts(
             replay,
             seed=seed,
             reference_id=frozen.reference_id if frozen else None,
-            beta=getattr(objective, "beta", None),
+            beta=_estimated_beta(objective),
             tokenizer_hash=sampling.tokenizer.hash,
         ),
         actor=actor,
         annotator=_annotator(store, sampling, frozen, buckets, batch.logits_chunk_tokens),
-        initial_values=_initial_values(
-            objective, actor, store, frozen, rollouts, initial_value_samples
+        initial_values=_initial_values(objective, actor, store, rollouts, initial_values, rewards),
+        running_values=(
+            RunningInitialValues(initial_values.running_rate)
+            if "running_initial_value" in objective.needs
+            else None
         ),
         learner=Learner(
             sampling.model,
             objective,
             optimizer,
             device_mesh,
+            critic_optimizer=critic_optimizer,
+            num_passes=batch.num_passes,
             chunk_tokens=batch.logits_chunk_tokens,
         ),
         buckets=buckets,
         checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
         policies=Policies(directory.policies, sampling.model.config, sampling.tokenizer),
+        references=Policies(
+            directory.references,
+            sampling.model.config,
+            sampling.tokenizer,
+            dtype=policy.param_dtype,
+            # a resumed run finds the reference of its checkpoint
+            keep=3 + checkpoint_every // max(1, reference_update_every),
+        ),
         num_online=math.ceil(batch.completions_per_problem * (1 - replay.offline_fraction)),
         batch=batch,
         rewards=rewards,
@@ -310,7 +350,6 @@ def _annotator(
         return None
     scorer = ReferenceScorer(
         sampling.model,
-        frozen,
         buckets,
         pad_id=sampling.tokenizer.pad_id,
         chunk_tokens=chunk_tokens,
@@ -318,21 +357,27 @@ def _annotator(
     return Annotator(store, scorer)
 
 
+def _estimated_beta(objective: Objective) -> float | None:
+    """The beta that estimates of Q_0 are for, where the objective reads them: a constant."""
+    return objective.beta if "initial_value" in objective.needs else None  # type: ignore[attr-defined]
+
+
 def _initial_values(
     objective: Objective,
     actor: Actor,
     store: TrajectoryStore,
-    frozen: Reference | None,
     rollouts: RolloutSettings,
-    num_samples: int,
+    settings: InitialValueSettings,
+    rewards: RewardMap,
 ) -> InitialValues | None:
-    if frozen is None or "initial_value" not in objective.needs:
+    beta = _estimated_beta(objective)
+    if beta is None:
         return None
     return InitialValues(
         actor,
         store,
-        frozen,
-        beta=objective.beta,  # type: ignore[attr-defined]
-        num_samples=num_samples,
+        settings,
+        beta=beta,
+        reward_map=rewards,
         max_completion_tokens=rollouts.max_completion_tokens,
     )

@@ -8,11 +8,14 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from spo_jax.acting.annotator import Reference
 from spo_jax.acting.evaluator import Evaluation, EvaluationSettings, evaluate
 from spo_jax.acting.token_values import token_values
 from spo_jax.acting.written import add_written_solutions
 from spo_jax.evaluation import read_samples
 from spo_jax.learning import NonFiniteLossError, TrainState, make_batch
+from spo_jax.models import params_id
+from spo_jax.objectives.schedules import value_at
 from spo_jax.reporting.clock import PhaseClock
 from spo_jax.reporting.progress import Progress, say
 from spo_jax.running.directory import RunDirectory
@@ -46,12 +49,14 @@ class Session:
         self._evaluation = evaluation
         self._behavior: Any = None
         self._policy_version = 0
+        self._reference = parts.reference
+        self._reference_version = 0
         self._host_state: dict[str, Any] = {}
 
     def restore(self, seed: int) -> int:
         """Takes up the newest checkpoint, or starts. Returns the number of updates made.
 
-        In order: learner, replay and store, written solutions, behavior policy.
+        In order: learner, replay and store, reference, written solutions, behavior policy.
         """
         parts = self._parts
         restored = parts.checkpointer.restore_latest(parts.learner.abstract_state())
@@ -63,6 +68,7 @@ class Session:
             self._policy_version = restored.host_state["policy_version"]
             parts.replay.load_state_dict(restored.host_state["replay"])
             parts.store.rewind(parts.replay.watermark)
+            self._restore_reference(restored.host_state)
             for line in restored.passed_over:
                 say(line)
             say(f"resumed after update {restored.step}")
@@ -81,8 +87,10 @@ class Session:
         parts, round_id = self._parts, f"{self.step:08d}"
         metrics: dict[str, float] = {}
         with self.clock("sampling"):
-            if parts.initial_values is not None:
-                parts.initial_values.ensure(problems, round_id=round_id)
+            if parts.initial_values is not None and self._reference is not None:
+                parts.initial_values.ensure(
+                    problems, self._reference, version=self._reference_version, round_id=round_id
+                )
             if parts.num_online:
                 report = parts.actor.collect(
                     self._behavior,
@@ -110,12 +118,14 @@ class Session:
         assert parts.replay.stats is not None
         metrics = parts.replay.stats.metrics()
         with self.clock("reference"):
-            if parts.annotator is not None:
-                groups = parts.annotator.complete(groups)
+            if parts.annotator is not None and self._reference is not None:
+                groups = parts.annotator.complete(groups, self._reference)
+        if parts.running_values is not None:
+            groups = parts.running_values.fill(groups)
         return groups, metrics
 
     def update(self, groups: Sequence[DrawnGroup]) -> dict[str, float]:
-        """One optimizer step."""
+        """One update of the learner."""
         parts = self._parts
         with self.clock("update"):
             batch = make_batch(
@@ -123,13 +133,17 @@ class Session:
                 parts.buckets,
                 pad_id=parts.sampling.tokenizer.pad_id,
                 needs=parts.learner.objective.needs,
+                reference_id=self._reference.reference_id if self._reference else None,
+                loss_weights=parts.batch.loss_weights,
             )
             try:
-                self.state, metrics = parts.learner.update(self.state, batch)
+                self.state, metrics, found = parts.learner.update(self.state, batch)
             except NonFiniteLossError as error:
                 self.state = error.state
                 raise
-        if self.step == 0 and parts.starts_at_reference:
+        if parts.running_values is not None:
+            parts.running_values.update(found)
+        if self._is_at_reference():
             # Policy = reference: what is left is the rounding between two compiled programs.
             metrics["q/reference_noise"] = metrics["policy/log_ratio_abs"]
         self.step += 1
@@ -140,6 +154,21 @@ class Session:
         with self.clock("publishing"):
             self._behavior = self._parts.policies.publish(self.state.params, self.step)
         self._policy_version = self.step
+
+    def move_reference(self) -> None:
+        """Makes the present policy the reference.
+
+        What the store says under the one before stays there and is not read any more: drawn
+        trajectories are scored anew, and initial values are estimated anew.
+        """
+        parts = self._parts
+        if self._reference is None:
+            return
+        with self.clock("publishing"):
+            params = parts.references.publish(self.state.params, self.step)
+        self._use_reference(params, self.step)
+        if parts.running_values is not None:
+            parts.running_values.forget()
 
     def finish_update(self) -> None:
         """Marks the state as whole: from here on this is what a stop would save."""
@@ -189,23 +218,44 @@ class Session:
         """Scores a few answers of the last evaluation token by token, for the report."""
         parts = self._parts
         beta = getattr(parts.learner.objective, "beta", None)
-        if parts.reference is None or beta is None:
+        if self._reference is None or beta is None:
             return
         values = token_values(
             parts.sampling.model,
             self.state.params,
-            parts.reference,
+            self._reference,
             read_samples(self._directory.evaluation(self.step)),
             self._evaluation.choose(parts.eval_problems),
             parts.sampling.prompter,
-            beta=beta,
+            beta=float(value_at(beta, self.step)),
             rewards=parts.rewards,
         )
         self._directory.write_json("token_values.json", {"updates": self.step} | values)
 
+    def _is_at_reference(self) -> bool:
+        """Whether the policy was the reference when this update began."""
+        moved = self._reference is not None and self._reference_version > 0
+        return self.step == self._reference_version and (moved or self._parts.starts_at_reference)
+
+    def _use_reference(self, params: Any, version: int) -> None:
+        config = self._parts.sampling.model.config
+        self._reference = Reference(params, params_id(params, config))
+        self._reference_version = version
+        self._parts.replay.reference_id = self._reference.reference_id
+
+    def _restore_reference(self, host_state: dict[str, Any]) -> None:
+        parts, version = self._parts, host_state.get("reference_version", 0)
+        if version:
+            self._use_reference(parts.references.load(version), version)
+        if parts.running_values is not None:
+            parts.running_values.load_state_dict(host_state["running_values"])
+
     def _snapshot(self) -> dict[str, Any]:
+        values = self._parts.running_values
         return {
             "policy_version": self._policy_version,
+            "reference_version": self._reference_version,
+            "running_values": values.state_dict() if values is not None else {},
             "replay": self._parts.replay.state_dict(),
         }
 

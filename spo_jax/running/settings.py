@@ -4,6 +4,8 @@ Each names one thing a user decides. Heavy work (loading a model, compiling) sta
 """
 
 import dataclasses
+import math
+from collections.abc import Mapping
 
 from spo_jax.errors import UserError
 from spo_jax.types import SamplerSettings
@@ -88,6 +90,9 @@ class BatchSettings:
         the update once.
       tokens_per_micro_batch: row positions whose activations are held at once.
       logits_chunk_tokens: completion tokens whose logits are held at once.
+      loss_weights: of a sequence's loss, by source ('run:a') or its first word ('written'); 1
+        where not given. How often a source is drawn is `ReplayConfig.source_weights`.
+      num_passes: optimizer steps on each batch; above 1 is for clipped objectives such as PPO.
     """
 
     problems_per_update: int = 8
@@ -95,6 +100,16 @@ class BatchSettings:
     row_lengths: tuple[int, ...] = (256, 512, 1024)
     tokens_per_micro_batch: int = 2048
     logits_chunk_tokens: int = 1024
+    loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    num_passes: int = 1
+
+    def __post_init__(self) -> None:
+        for source, weight in self.loss_weights.items():
+            if not (math.isfinite(weight) and weight > 0):
+                raise UserError(
+                    f"loss weight {weight} of source '{source}' must be finite and above 0; a "
+                    "source is left out by ReplayConfig.source_weights"
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ on what else is in the store, and no generator state has to be saved. N is the n
 import numpy as np
 
 from spo_jax.trajectories.index import Index, hash64
+from spo_jax.types import source_weight
 
 ONLINE_SOURCES = ("online", "reference")
 _TWO_64 = 2.0**64
@@ -27,7 +28,9 @@ class Pool:
         source_codes, sources = index.codes("source")
         names = [source or "" for source in sources]
         self.is_online = np.array([n in ONLINE_SOURCES for n in names], bool)[source_codes]
-        self.weights = np.array([_weight(n, source_weights) for n in names], float)[source_codes]
+        self.weights = np.array([source_weight(n, source_weights) for n in names], float)[
+            source_codes
+        ]
         self.problem_codes, problems = index.codes("problem_id")
         self.problems = [problem or "" for problem in problems]
         self.problem_hashes = np.array([hash64(p) for p in self.problems], np.uint64)
@@ -115,7 +118,3 @@ def _splitmix(x: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-def _weight(source: str, weights: dict[str, float]) -> float:
-    return weights.get(source, weights.get(source.partition(":")[0], 1.0))

@@ -68,11 +68,15 @@ class DrawnRow:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DrawnGroup:
-    """Completions of one prompt; `initial_value` is None if the store has no estimate."""
+    """Completions of one prompt; `initial_value` is None if there is no estimate.
+
+    `reference_id` is of the reference whose annotations the group carries, or None.
+    """
 
     problem_id: str
     initial_value: float | None
     rows: tuple[DrawnRow, ...]
+    reference_id: str | None = None
 
 
 class Replay:
@@ -211,7 +215,9 @@ class Replay:
         self._count_uses(plan.rows, [item.trajectory_id for item in trajectories])
         values, rest = self._initial_values(), iter(drawn)
         return [
-            DrawnGroup(name, values.get(name), tuple(itertools.islice(rest, len(rows))))
+            DrawnGroup(
+                name, values.get(name), tuple(itertools.islice(rest, len(rows))), self.reference_id
+            )
             for name, rows in plan.groups
         ]
 

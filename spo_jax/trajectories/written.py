@@ -76,7 +76,7 @@ def written_trajectories(
       max_completion_tokens: longer answers are left out; None is no limit.
 
     Raises:
-      UserError: neither or both of `judge_many` and `trust_labels`, or an answer without tokens.
+      UserError: neither or both of `judge_many` and `trust_labels`, or a prompt without tokens.
     """
     if trust_labels == (judge_many is not None):
         raise UserError("written solutions need either judge_many or trust_labels=True")
@@ -128,8 +128,6 @@ def _of_problem(
             continue
         text = answer_format.completion_text(problem, solution.code)
         tokens = np.asarray([*answer_format.encode(text), answer_format.end_token], np.int32)
-        if len(tokens) < 2:
-            raise UserError(f"problem '{problem.id}': solution {number} has no tokens")
         if max_completion_tokens is not None and len(tokens) > max_completion_tokens:
             skipped["too_long"] += 1
         elif tokens.tobytes() in programs:

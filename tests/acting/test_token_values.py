@@ -5,19 +5,16 @@ import json
 import jax
 import numpy as np
 import pytest
-import tokenizers
-import transformers
 
 from spo_jax.acting.annotator import Reference
 from spo_jax.acting.rollouts import Prompter
 from spo_jax.acting.token_values import token_values
 from spo_jax.judging import RewardMap
 from spo_jax.models import Transformer
-from spo_jax.models.testing import random_params, tiny_config
+from spo_jax.models.testing import byte_tokenizer, random_params, tiny_config
 from spo_jax.packing import pack_separately
 from spo_jax.problems import PromptTemplate
 from spo_jax.scoring import score_rows
-from spo_jax.tokenizers import Tokenizer
 from spo_jax.types import Problem
 
 BETA = 0.3
@@ -28,16 +25,7 @@ MODEL = Transformer(CONFIG)
 @pytest.fixture(scope="module")
 def tokenizer():
     """One token a byte, so that characters beyond ASCII take several."""
-    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    vocab = {token: i for i, token in enumerate(["<|end|>", "<|pad|>", *alphabet])}
-    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=[]))
-    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = tokenizers.decoders.ByteLevel()
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<|end|>", pad_token="<|pad|>"
-    )
-    fast.chat_template = "{% for m in messages %}{{ m.content }}<|end|>{% endfor %}"
-    return Tokenizer(fast)
+    return byte_tokenizer()
 
 
 @pytest.fixture(scope="module")

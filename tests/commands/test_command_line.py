@@ -55,6 +55,13 @@ def test_quickstart_configures_the_objects_it_names(monkeypatch, request):
     assert "SoftPolicyOptimization.beta = 0.1" in gin_config.resolved_config()
 
 
+@pytest.mark.parametrize("name", ["GRPO", "PPO", "RLOO", "Reinforce", "Supervised"])
+def test_another_objective_is_one_line(name, monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+    settings = configured(f"train.objective = @{name}()", files=[QUICKSTART])
+    assert type(settings["objective"]).__name__ == name
+
+
 def test_overlay_shrinks_the_run(monkeypatch, request):
     monkeypatch.chdir(request.config.rootpath)
     settings = configured(files=[QUICKSTART, "configs/tiny.gin"])

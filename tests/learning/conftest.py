@@ -29,6 +29,7 @@ class DrawnGroup:
     problem_id: str
     initial_value: float | None
     rows: tuple[DrawnRow, ...]
+    reference_id: str | None = "reference"
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ class PlainGroup:
     problem_id: str
     rows: tuple
     initial_value: float | None = None
+    reference_id: str | None = None
 
 
 def batch_of(*rows, buckets=(SMALL, LARGE), needs=NEEDS, pad_id=0, initial_value=None):

@@ -26,7 +26,7 @@ def trained(make_learner, params, groups):
     """(learner, state after one update, the batch)."""
     learner = make_learner()
     batch = make_batch(groups, [ROW], pad_id=0, needs=learner.objective.needs)
-    state, _ = learner.update(learner.init(params, seed=4), batch)
+    state, _, _ = learner.update(learner.init(params, seed=4), batch)
     return learner, state, batch
 
 
@@ -39,10 +39,10 @@ def test_restored_state_is_bit_equal_and_trains_on_identically(tmp_path, trained
     assert jax.tree.structure(restored.state) == jax.tree.structure(state)
     assert (restored.step, restored.host_state, restored.passed_over) == (1, HOST, ())
     for _ in range(2):
-        state, metrics = learner.update(state, batch)
+        state, metrics, _ = learner.update(state, batch)
     resumed = restored.state
     for _ in range(2):
-        resumed, resumed_metrics = learner.update(resumed, batch)
+        resumed, resumed_metrics, _ = learner.update(resumed, batch)
     assert bits(resumed) == bits(state)
     assert resumed_metrics == metrics
 

@@ -28,7 +28,7 @@ def batch_of(groups, *buckets, needs=OBJECTIVE.needs):
 def run(learner, params, batch, num_updates=2):
     state = learner.init(params)
     for _ in range(num_updates):
-        state, metrics = learner.update(state, batch)
+        state, metrics, _ = learner.update(state, batch)
     return state, metrics
 
 
@@ -100,7 +100,7 @@ def test_update_is_one_optimizer_step_on_the_plain_gradient(
 
     learner = make_learner(INITIAL_VALUE)
     batch = batch_of([group], needs=INITIAL_VALUE.needs)
-    state, metrics = learner.update(learner.init(params), batch)
+    state, metrics, _ = learner.update(learner.init(params), batch)
     assert metrics["loss/true"] == pytest.approx(float(value), rel=1e-5)
     assert metrics["optimizer/grad_norm"] == pytest.approx(
         float(optax.global_norm(grads)), rel=1e-4
@@ -145,12 +145,12 @@ def test_update_compiles_once_per_bucket(make_learner, params, make_group, count
     short, long = [g for g in groups if len(g.rows) == 1], [g for g in groups if len(g.rows) > 1]
     buckets = (dataclasses.replace(SINGLE, row_length=16), SINGLE)
     state = learner.init(params)
-    state, _ = learner.update(state, batch_of(groups, *buckets))
+    state, _, _ = learner.update(state, batch_of(groups, *buckets))
     count_compilations.clear()
     for lot in (groups[::-1], short, long, groups[1:2]):
         batch = batch_of(lot, *buckets)
         assert {m.rows.tokens_RL.shape for m in batch.micro_batches} <= {(1, 16), (1, 40)}
-        state, _ = learner.update(state, batch)
+        state, _, _ = learner.update(state, batch)
     assert count_compilations == []
 
 
@@ -173,7 +173,7 @@ def test_trap_log_ratios_do_not_start_at_zero(make_learner, make_model, params, 
             num = len(row.trajectory.completion_tokens)
             row.ref_logprobs = references[row.trajectory.trajectory_id][:num]
         learner = make_learner(compute_dtype=dtype)
-        _, metrics = learner.update(learner.init(params), batch_of(groups, SINGLE))
+        _, metrics, _ = learner.update(learner.init(params), batch_of(groups, SINGLE))
         assert metrics["policy/log_ratio_abs"] < tolerance
 
 
@@ -181,7 +181,7 @@ def test_callers_parameters_survive_and_states_are_donated(make_learner, params,
     before = jax.device_get(params)
     learner = make_learner()
     start = learner.init(params)
-    state, _ = learner.update(start, batch_of(groups))
+    state, _, _ = learner.update(start, batch_of(groups))
     jax.tree.map(np.testing.assert_array_equal, before, jax.device_get(params))
     assert jax.tree.leaves(start.params)[0].is_deleted()
     assert not jax.tree.leaves(state.params)[0].is_deleted()
@@ -206,7 +206,7 @@ def test_non_finite_loss_stops_and_names_the_trajectory(make_learner, params, gr
     assert error.value.trajectory_ids == ("t2-1",)
     jax.tree.map(np.testing.assert_array_equal, error.value.state.params, params)
     assert int(error.value.state.step) == 0
-    state, _ = learner.update(error.value.state, batch_of(groups[:2], needs=INITIAL_VALUE.needs))
+    state, _, _ = learner.update(error.value.state, batch_of(groups[:2], needs=INITIAL_VALUE.needs))
     assert int(state.step) == 1
 
 

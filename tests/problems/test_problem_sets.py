@@ -8,7 +8,7 @@ from spo_jax.problems import find_problem, load_problems, problem_sets
 
 
 def test_splits_load_in_a_fixed_order():
-    assert problem_sets() == {"starter": ("train", "test")}
+    assert problem_sets() == {"starter": ("train", "test"), "letters": ("train", "test")}
     first, again = load_problems("starter", "train"), load_problems()
     assert first == again
     first.clear()  # a caller's list is its own

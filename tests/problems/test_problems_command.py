@@ -70,6 +70,7 @@ def test_check_judges_written_solutions(capsys):
         (["list", ID], f"problems list takes no problem; got '{ID}'"),
         (["stats", "--set", "startr"], "unknown problem set 'startr'; did you mean 'starter'"),
         (["list", "--limit", "0"], "--limit=0 must be at least 1"),
+        (["check", "--set", "letters"], "'letters' has no written programs that could be judged"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

@@ -2,7 +2,7 @@ import pytest
 
 from spo_jax.errors import UserError
 from spo_jax.judging import Judge, extract_program
-from spo_jax.problems import PROMPT_TEMPLATES, PromptTemplate, load_problems
+from spo_jax.problems import PROMPT_TEMPLATES, PromptTemplate, TextTemplate, load_problems
 from spo_jax.problems.prompts import _CALL_EXAMPLES, _STDIN_EXAMPLES
 from spo_jax.types import Problem, TestCase, Verdict
 
@@ -113,3 +113,20 @@ def test_worked_examples_are_right_and_in_no_set():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         PromptTemplate(**arguments)
+
+
+def test_text_is_asked_for_and_taken_as_it_is():
+    template = TextTemplate(system="Be brief.", instruction="One word.")
+    assert template.messages(STDIN) == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Read a line. Print it.\nOne word."},
+    ]
+    assert TextTemplate().messages(STDIN) == [{"role": "user", "content": STDIN.description}]
+    assert template.answer_prefix(STDIN) == ""
+    fenced = "```python\nx\n``` "
+    assert template.written_completion(STDIN, fenced) == template.answer(STDIN, fenced) == fenced
+
+
+def test_a_template_says_which_solutions_it_can_show():
+    assert PromptTemplate().languages == ("python3",)
+    assert TextTemplate().languages == ("text",)

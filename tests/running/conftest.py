@@ -1,20 +1,18 @@
-"""A tiny language model with a tokenizer and chat template, as a Hugging Face directory."""
+"""Tiny language models with their tokenizers, as Hugging Face directories."""
 
 import json
 
 import jax
 import pytest
-import tokenizers
-import transformers
 
 from spo_jax.models import save_pretrained
-from spo_jax.models.testing import random_params, tiny_config
-from spo_jax.tokenizers import Tokenizer
-
-_TEMPLATE = (
-    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+from spo_jax.models.testing import (
+    byte_tokenizer,
+    random_params,
+    save_uniform_model,
+    tiny_config,
 )
+from spo_jax.problems.letters import ALPHABET
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,30 +26,22 @@ def compiled_once(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny_tokenizer():
-    """Bytes and four special tokens."""
-    specials = ["<|end|>", "<|user|>", "<|assistant|>", "<|pad|>"]
-    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    vocab = {token: i for i, token in enumerate([*specials, *alphabet])}
-    fast = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=[]))
-    fast.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    fast.decoder = tokenizers.decoders.ByteLevel()
-    fast.add_special_tokens(specials)
-    wrapped = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=fast, eos_token="<|end|>", pad_token="<|pad|>"
+def tiny_checkpoint(tmp_path_factory):
+    """Directory of a random two-layer model over bytes."""
+    path = tmp_path_factory.mktemp("tiny") / "model"
+    tokenizer = byte_tokenizer()
+    config = tiny_config(
+        vocab_size=tokenizer.vocab_size, max_position=512, eos_ids=tokenizer.eos_ids
     )
-    wrapped.chat_template = _TEMPLATE
-    return Tokenizer(wrapped)
+    params = random_params(config, jax.random.key(0))
+    save_pretrained(path, config, params, tokenizer=tokenizer)
+    assert json.loads((path / "config.json").read_text())["model_type"] == "llama"
+    return str(path)
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory, tiny_tokenizer):
-    """Directory of a random two-layer model over that tokenizer."""
-    path = tmp_path_factory.mktemp("tiny") / "model"
-    config = tiny_config(
-        vocab_size=tiny_tokenizer.vocab_size, max_position=512, eos_ids=tiny_tokenizer.eos_ids
-    )
-    params = random_params(config, jax.random.key(0))
-    save_pretrained(path, config, params, tokenizer=tiny_tokenizer)
-    assert json.loads((path / "config.json").read_text())["model_type"] == "llama"
+def uniform_checkpoint(tmp_path_factory):
+    """Directory of the untrained model that the tiny task starts from."""
+    path = tmp_path_factory.mktemp("uniform") / "model"
+    save_uniform_model(path, ALPHABET)
     return str(path)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spo_jax.acting.evaluator import EvaluationSettings
+from spo_jax.acting.initial_values import InitialValueSettings
 from spo_jax.errors import UserError
 from spo_jax.learning import AdamW
 from spo_jax.models import load_pretrained
@@ -169,7 +170,7 @@ def test_initial_values_come_from_stored_reference_samples(tmp_path, tiny_checkp
         tiny_checkpoint,
         objective=objective,
         num_updates=1,
-        initial_value_samples=3,
+        initial_values=InitialValueSettings(num_samples=3),
     )
     store = TrajectoryStore(str(tmp_path / "run"))
     samples = [t for t in store.read() if t.source == "reference"]

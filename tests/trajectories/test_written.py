@@ -1,5 +1,7 @@
 """Written solutions as offline trajectories."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,16 @@ def test_right_and_wrong_solutions_become_trajectories():
     assert right.policy_version is None
     assert made.skipped == {"language": 1}
     assert made.disagreements == 0
+
+
+def test_the_empty_answer_is_an_end_token():
+    """It can be sampled, so data that is to cover a policy's answers must be able to hold it."""
+    empty = problem(solutions=(), incorrect_solutions=(Solution("text", ""),))
+    bare = dataclasses.replace(FORMAT, completion_text=lambda problem, code: code)
+    (item,) = written_trajectories(
+        [empty], bare, reward=reward, trust_labels=True, languages=("text",)
+    ).trajectories
+    assert item.completion_tokens.tolist() == [END]
 
 
 def test_trap_end_token_of_a_written_solution_is_trained():
