@@ -34,7 +34,7 @@ from spo_jax.errors import UserError
 from spo_jax.evaluation import mean_distinct_right, mean_pass_at_k, read_samples, scores_of
 from spo_jax.learning import NonFiniteLossError
 from spo_jax.models.testing import save_uniform_model
-from spo_jax.objectives import Objective, SoftPolicyOptimization, Supervised
+from spo_jax.objectives import GRPO, PPO, Objective, SoftPolicyOptimization, Supervised
 from spo_jax.problems.letters import ALPHABET
 from spo_jax.reporting.summary import evaluation_files
 from spo_jax.running.configurables import CONFIGURABLES
@@ -48,7 +48,11 @@ CONFIG = Path(__file__).parents[1] / "configs" / "runs" / "tiny_task.gin"
 METHODS: dict[str, Objective] = {
     "SPO, squared": SoftPolicyOptimization(beta=0.2, link="squared"),
     "SPO, cross-entropy": SoftPolicyOptimization(beta=0.2, link="cross_entropy"),
-    "supervised on right answers": Supervised(),
+    "PPO": PPO(),
+    "PPO, decoupled": PPO(decoupled=True, importance_cap=2.0),
+    "GRPO": GRPO(),
+    "GRPO without importance weights": GRPO(importance="none"),
+    "likelihood of right answers": Supervised(),
 }
 
 REGIMES: dict[str, dict[str, Any]] = {

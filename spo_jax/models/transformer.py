@@ -232,11 +232,13 @@ def boxed_shapes(module: nn.Module) -> Any:
     return jax.eval_shape(module.init, jax.random.key(0), ids, ids, ids)["params"]
 
 
+@functools.cache
 def param_shapes(config: ModelConfig) -> Params:
     """Returns the parameter tree as `jax.ShapeDtypeStruct`s."""
     return nn.unbox(boxed_shapes(Transformer(config)))
 
 
+@functools.cache
 def logical_axes(config: ModelConfig) -> Any:
     """Returns the parameter tree with a `PartitionSpec` of logical axis names at every leaf."""
     return nn.get_partition_spec(boxed_shapes(Transformer(config)))

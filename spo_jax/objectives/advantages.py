@@ -3,6 +3,7 @@
 Equations (Pn) are those of docs/objectives.md, section "Policy-gradient baselines".
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -22,6 +23,7 @@ class TokenAdvantages(NamedTuple):
     returns_BT: jax.Array
 
 
+@partial(jax.jit, static_argnames=("discount", "gae_lambda"))
 def generalized_advantages(
     rewards_BT: jax.Array,
     values_BT: jax.Array,

@@ -14,7 +14,7 @@ import numpy as np
 
 from spo_jax.objectives.advantages import group_advantages
 from spo_jax.objectives.checks import check_choice, check_finite_rewards, check_not_negative
-from spo_jax.objectives.diagnostics import common_metrics
+from spo_jax.objectives.diagnostics import clip_fraction, common_metrics
 from spo_jax.objectives.interface import ObjectiveInputs, ObjectiveOutput
 from spo_jax.objectives.masked import masked_sum
 from spo_jax.objectives.policy_gradient import (
@@ -27,9 +27,8 @@ from spo_jax.objectives.policy_gradient import (
     proximal_logprobs,
     real_rows,
     required,
-    row_spread,
+    row_moments,
     sequence_ratios,
-    token_metrics,
     token_ratios,
 )
 from spo_jax.objectives.soft_q import log_ratios
@@ -108,13 +107,13 @@ class GRPO:
         ratios_BT = self._ratios(inputs, rows)
         bounds = (self.clip, self.clip if self.clip_high is None else self.clip_high)
         policy_BT = clipped_surrogate(ratios_BT, advantages_B[:, None], *bounds)
-        clipped_BT = is_clipped(ratios_BT, advantages_B[:, None], *bounds).astype(jnp.float32)
+        clipped_BT = is_clipped(ratios_BT, advantages_B[:, None], *bounds)
         policy_B = self._scale(rows) * masked_sum(policy_BT, rows.mask_BT, axis=1)
         penalty_B = self._penalty(inputs, rows)
         loss_B = policy_B + penalty_B
         weight_sum = self._weight_sum(rows)
-        metrics = common_metrics(inputs) | row_spread("policy/advantage", advantages_B, rows)
-        metrics |= token_metrics("policy/clip_fraction", clipped_BT, rows)
+        metrics = common_metrics(inputs) | row_moments("policy/advantage", advantages_B, rows)
+        metrics |= clip_fraction("policy/clip_fraction", clipped_BT, rows.mask_BT, rows.is_online_B)
         if self.importance != "none":
             behavior_BT = required(inputs.behavior_logprobs_BT, self, "behavior_logprobs_BT")
             metrics |= behavior_metrics(inputs.logprobs_BT, behavior_BT, rows)

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from spo_jax.errors import UserError
-from spo_jax.objectives.diagnostics import split_by_source
+from spo_jax.objectives.diagnostics import moments_by_source, split_by_source
 from spo_jax.objectives.interface import Metrics, ObjectiveInputs
-from spo_jax.objectives.masked import at_least_float32, masked_sum
+from spo_jax.objectives.masked import at_least_float32
 from spo_jax.objectives.soft_q import log_ratios
 
 KlEstimator = Literal["k1", "k2", "k3"]
@@ -154,29 +154,6 @@ def kl_penalised_reward(inputs: ObjectiveInputs, rows: Rows, coefficient: float)
     return rows.reward_B - coefficient * jax.lax.stop_gradient(sums_B)
 
 
-def token_metrics(name: str, values_BT: jax.Array, rows: Rows) -> Metrics:
-    """The mean of `name` over all chosen tokens, and `name`_online and `name`_offline."""
-    sums_B = masked_sum(jax.lax.stop_gradient(values_BT), rows.mask_BT, axis=1)
-    sources = {"": rows.is_real_B, "_online": rows.is_online_B, "_offline": ~rows.is_online_B}
-    return {
-        f"{name}{source}": (masked_sum(sums_B, select_B), masked_sum(rows.lengths_B, select_B))
-        for source, select_B in sources.items()
-    }
-
-
-def token_spread(name: str, values_BT: jax.Array, rows: Rows) -> Metrics:
-    """`name`_mean and `name`_square over chosen tokens, from which a spread is derived."""
-    mean = token_metrics(f"{name}_mean", values_BT, rows)
-    return mean | token_metrics(f"{name}_square", values_BT**2, rows)
-
-
-def row_spread(name: str, values_B: jax.Array, rows: Rows) -> Metrics:
-    """`name`_mean and `name`_square over sequences, from which a spread is derived."""
-    mean = split_by_source(f"{name}_mean", values_B, rows.is_real_B, rows.is_online_B)
-    square = split_by_source(f"{name}_square", values_B**2, rows.is_real_B, rows.is_online_B)
-    return mean | square
-
-
 def behavior_metrics(logprobs_BT: jax.Array, behavior_BT: jax.Array, rows: Rows) -> Metrics:
     """How far the policy is from the one that sampled, by token and summed over sequences.
 
@@ -185,10 +162,18 @@ def behavior_metrics(logprobs_BT: jax.Array, behavior_BT: jax.Array, rows: Rows)
     """
     deltas_BT = jax.lax.stop_gradient(log_ratios(logprobs_BT, behavior_BT, rows.mask_BT))
     sums_B = -jnp.sum(deltas_BT, axis=1)
-    return {
-        **split_by_source("policy/kl_to_behavior", sums_B, rows.is_real_B, rows.is_online_B),
-        **token_spread("policy/importance_ratio", bounded_exp(deltas_BT), rows),
-    }
+    kl = split_by_source("policy/kl_to_behavior", sums_B, rows.is_real_B, rows.is_online_B)
+    return kl | token_moments("policy/importance_ratio", bounded_exp(deltas_BT), rows)
+
+
+def token_moments(name: str, values_BT: jax.Array, rows: Rows) -> Metrics:
+    """`moments_by_source` over chosen tokens."""
+    return moments_by_source(name, values_BT, rows.mask_BT, rows.is_online_B[:, None])
+
+
+def row_moments(name: str, values_B: jax.Array, rows: Rows) -> Metrics:
+    """`moments_by_source` over sequences."""
+    return moments_by_source(name, values_B, rows.is_real_B, rows.is_online_B)
 
 
 def check_limit(name: str, value: float) -> None:

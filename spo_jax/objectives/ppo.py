@@ -17,7 +17,7 @@ from spo_jax.objectives.advantages import (
     on_last_token,
 )
 from spo_jax.objectives.checks import check_finite_rewards, check_not_negative
-from spo_jax.objectives.diagnostics import common_metrics
+from spo_jax.objectives.diagnostics import clip_fraction, common_metrics
 from spo_jax.objectives.interface import Metrics, ObjectiveInputs, ObjectiveOutput
 from spo_jax.objectives.masked import at_least_float32, masked_sum
 from spo_jax.objectives.policy_gradient import (
@@ -31,9 +31,8 @@ from spo_jax.objectives.policy_gradient import (
     proximal_logprobs,
     real_rows,
     required,
-    token_metrics,
+    token_moments,
     token_ratios,
-    token_spread,
     truncated_weights,
 )
 from spo_jax.objectives.soft_q import log_ratios
@@ -148,15 +147,15 @@ class PPO:
         ratios_BT = token_ratios(inputs.logprobs_BT, anchor_BT, rows.mask_BT)
         bounds = (self.clip, self.clip if self.clip_high is None else self.clip_high)
         loss_BT = clipped_surrogate(ratios_BT, advantages_BT, *bounds)
-        clipped_BT = is_clipped(ratios_BT, advantages_BT, *bounds).astype(jnp.float32)
-        metrics |= token_metrics("policy/clip_fraction", clipped_BT, rows)
-        metrics |= token_spread("policy/advantage", advantages_BT, rows)
+        clipped_BT = is_clipped(ratios_BT, advantages_BT, *bounds)
+        metrics |= clip_fraction("policy/clip_fraction", clipped_BT, rows.mask_BT, rows.is_online_B)
+        metrics |= token_moments("policy/advantage", advantages_BT, rows)
         if self.decoupled:
             stale_BT = token_ratios(anchor_BT, behavior_BT, rows.mask_BT)
             cap = jnp.inf if self.importance_cap is None else self.importance_cap
             weights_BT = truncated_weights(stale_BT, cap)
             loss_BT = weights_BT * loss_BT
-            metrics |= token_spread("policy/importance_weight", weights_BT, rows)
+            metrics |= token_moments("policy/importance_weight", weights_BT, rows)
         return loss_BT, metrics
 
 
@@ -185,6 +184,6 @@ def _critic_metrics(values_BT: jax.Array, targets: TokenAdvantages, rows: Rows) 
     """Spreads whose quotient is the share of the returns that the critic does not explain."""
     residual_BT = targets.returns_BT - jax.lax.stop_gradient(values_BT)
     return {
-        **token_spread("value/residual", residual_BT, rows),
-        **token_spread("value/return", targets.returns_BT, rows),
+        **token_moments("value/residual", residual_BT, rows),
+        **token_moments("value/return", targets.returns_BT, rows),
     }

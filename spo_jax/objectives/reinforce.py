@@ -24,7 +24,7 @@ from spo_jax.objectives.policy_gradient import (
     kl_penalised_reward,
     real_rows,
     required,
-    row_spread,
+    row_moments,
     sequence_ratios,
     truncated_weights,
 )
@@ -132,7 +132,7 @@ def _policy_gradient(
 
     Only the gradient of this surrogate means something, not its value.
     """
-    metrics = common_metrics(inputs) | row_spread("policy/advantage", advantages_B, rows)
+    metrics = common_metrics(inputs) | row_moments("policy/advantage", advantages_B, rows)
     if objective.importance_cap is not None:
         behavior_BT = required(inputs.behavior_logprobs_BT, objective, "behavior_logprobs_BT")
         ratios_B = sequence_ratios(inputs.logprobs_BT, behavior_BT, rows.mask_BT)
@@ -155,7 +155,7 @@ def _weight_metrics(
     truncated = split_by_source(
         "policy/truncated_fraction", is_truncated_B, rows.is_real_B, rows.is_online_B
     )
-    return truncated | row_spread("policy/importance_weight", importance_B, rows)
+    return truncated | row_moments("policy/importance_weight", importance_B, rows)
 
 
 def _common_needs(objective: RLOO | Reinforce) -> frozenset[str]:

@@ -190,9 +190,15 @@ def test_a_batch_without_tokens_is_finite(objective, make_inputs):
 @each_objective
 @pytest.mark.parametrize("reward", [0.0, -1.0])
 def test_all_right_and_all_wrong_groups_are_finite(objective, reward, make_inputs):
-    inputs = make_inputs(length=1)
-    output = evaluate(objective, inputs._replace(reward_B=jnp.full_like(inputs.reward_B, reward)))
+    """Of completions of one token, of the maximal length, and of lengths in between."""
+    inputs = make_inputs()
+    one = inputs.mask_BT.at[:4, 1:].set(False)
+    inputs = inputs._replace(
+        mask_BT=one.at[4:8].set(True), reward_B=jnp.full_like(inputs.reward_B, reward)
+    )
+    output = evaluate(objective, inputs)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(output))
+    assert bool(jnp.isfinite(grad_of(objective, inputs)).all())
 
 
 @each_objective

@@ -17,7 +17,6 @@ from spo_jax.objectives.policy_gradient import (
     kl_penalised_reward,
     real_rows,
     sequence_ratios,
-    token_metrics,
     token_ratios,
     truncated_weights,
 )
@@ -172,20 +171,6 @@ def test_real_rows_empty_what_has_no_weight(make_inputs):
     np.testing.assert_array_equal(rows.mask_BT[0], inputs.mask_BT[0])
     np.testing.assert_array_equal(rows.reward_B, [-1.0, 0.0, 0.0])
     np.testing.assert_array_equal(rows.lengths_B[1], 0.0)
-
-
-def test_metrics_split_tokens_by_source(make_inputs):
-    inputs = make_inputs(num_groups=1, size=3)._replace(
-        is_online_B=jnp.array([True, False, True]),
-        mask_BT=jnp.arange(6)[None] < jnp.array([[2], [1], [3]]),
-    )
-    values = jnp.arange(18.0).reshape(3, 6)
-    metrics = token_metrics("x", values, real_rows(inputs))
-    assert {name: (float(n), float(d)) for name, (n, d) in metrics.items()} == {
-        "x": (0 + 1 + 6 + 12 + 13 + 14, 6),
-        "x_online": (0 + 1 + 12 + 13 + 14, 5),
-        "x_offline": (6, 1),
-    }
 
 
 def test_behavior_metrics_by_hand(make_inputs):

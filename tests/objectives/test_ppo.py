@@ -1,7 +1,5 @@
 """PPO: by hand, in its limits, against exact policy gradients, and where gradients must not go."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,11 +10,6 @@ from spo_jax.objectives import PPO
 from spo_jax.objectives.ppo import value_loss
 
 UNCLIPPED = PPO(clip=np.inf, value_coefficient=0.0)
-
-
-@partial(jax.jit, static_argnums=0)
-def evaluate(objective, inputs):
-    return objective(inputs)
 
 
 def means(output):
@@ -42,7 +35,7 @@ def one_row(make_inputs):
 
 def test_by_hand(one_row, gradient_of):
     """Ratios 2 and 1, advantages 0.9 and 0.8: the first token is clipped at 1.2."""
-    output = evaluate(PPO(), one_row)
+    output = PPO()(one_row)
     policy, value = -1.2 * 0.9 - 0.8, 0.5 * (0.81 + 0.64)
     np.testing.assert_allclose(output.loss_sum, 2 * (policy + 0.5 * value), rtol=1e-6)
     assert output.weight_sum == 4.0
@@ -58,7 +51,7 @@ def test_by_hand(one_row, gradient_of):
 
 
 def test_explained_variance_by_hand(one_row):
-    metrics = means(evaluate(PPO(discount=0.5), one_row))
+    metrics = means(PPO(discount=0.5)(one_row))
     returns, residuals = np.array([0.5, 1.0]), np.array([0.4, 0.8])
     assert metrics["value/return_mean"] == pytest.approx(returns.mean())
     assert metrics["value/return_square"] == pytest.approx((returns**2).mean())
@@ -80,7 +73,7 @@ def test_a_wide_clip_equals_none(make_inputs, gradient_of):
     np.testing.assert_array_equal(gradient_of(wide, inputs), gradient_of(UNCLIPPED, inputs))
     clipped = gradient_of(PPO(value_coefficient=0.0), inputs)
     assert bool((clipped != gradient_of(wide, inputs)).any())
-    assert means(evaluate(wide, inputs))["policy/clip_fraction"] == 0.0
+    assert means(wide(inputs))["policy/clip_fraction"] == 0.0
 
 
 def test_decoupled_from_the_behaviour_itself_is_plain(make_inputs, gradient_of):
@@ -97,7 +90,7 @@ def test_decoupled_weights_by_hand(one_row, gradient_of):
     np.testing.assert_allclose(gradient, [[-3.6, 0, -1.6, 0]], rtol=1e-6)
     capped = PPO(decoupled=True, importance_cap=1.5)
     np.testing.assert_allclose(gradient_of(capped, one_row), [[-2.7, 0, -1.6, 0]], rtol=1e-6)
-    metrics = means(evaluate(capped, one_row))
+    metrics = means(capped(one_row))
     assert metrics["policy/importance_weight_mean"] == pytest.approx(1.25)
     assert metrics["policy/importance_ratio_mean"] == pytest.approx(1.5)
     assert metrics["policy/clip_fraction"] == 0.0
@@ -164,7 +157,7 @@ def test_later_passes_keep_the_advantages_of_the_first(make_inputs, gradient_of)
 
 
 @pytest.mark.parametrize("name", ["logprobs_BT", "values_BT"])
-def test_gradients_are_those_of_the_value(float64, make_inputs, gradient_of, name):
+def test_gradients_are_those_of_the_value(float64, make_inputs, name):
     """Finite differences; with proximal inputs nothing of the loss hides behind constants."""
     inputs = make_inputs(num_groups=2, size=2, length=4, dtype=jnp.float64)
     near = jax.random.normal(jax.random.key(1), (2, *inputs.logprobs_BT.shape))
@@ -176,10 +169,11 @@ def test_gradients_are_those_of_the_value(float64, make_inputs, gradient_of, nam
         decoupled=True, gae_lambda=0.9, discount=0.95, value_clip=0.2, kl_coefficient=0.1
     )
     array, step = getattr(inputs, name), 1e-6
-    loss = jax.jit(lambda array: objective(inputs._replace(**{name: array})).loss_sum)
-    gradient = np.asarray(gradient_of(objective, inputs, name))
+    loss = jax.value_and_grad(lambda array: objective(inputs._replace(**{name: array})).loss_sum)
+    loss = jax.jit(loss)
+    gradient = np.asarray(loss(array)[1])
     for b, t in np.argwhere(inputs.mask_BT):
-        up, down = (loss(array.at[b, t].add(sign * step)) for sign in (1, -1))
+        up, down = (loss(array.at[b, t].add(sign * step))[0] for sign in (1, -1))
         np.testing.assert_allclose(gradient[b, t], (up - down) / (2 * step), atol=1e-7)
 
 
@@ -275,7 +269,7 @@ def test_needs_name_what_is_read(make_inputs):
     assert PPO().needs == {"behavior_logprobs", "values"}
     assert PPO(kl_coefficient=0.1).needs == {"behavior_logprobs", "values", "ref_logprobs"}
     inputs = make_inputs()._replace(ref_logprobs_BT=None, initial_value_B=None)
-    assert bool(jnp.isfinite(evaluate(PPO(), inputs).loss_sum))
+    assert bool(jnp.isfinite(PPO()(inputs).loss_sum))
     for name in ("values_BT", "behavior_logprobs_BT", "ref_logprobs_BT"):
         with pytest.raises(ValueError, match=f"PPO needs {name}"):
             PPO(kl_coefficient=0.1)(make_inputs()._replace(**{name: None}))

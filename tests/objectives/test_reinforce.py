@@ -1,7 +1,5 @@
 """REINFORCE and RLOO: by hand, and their expected gradients on the enumerated token tree."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,11 +7,6 @@ import pytest
 
 from spo_jax.errors import UserError
 from spo_jax.objectives import RLOO, Reinforce
-
-
-@partial(jax.jit, static_argnums=0)
-def evaluate(objective, inputs):
-    return objective(inputs)
 
 
 def means(output):
@@ -45,10 +38,10 @@ def group(make_inputs):
 def test_baselines_by_hand(group, gradient_of, objective, advantages):
     coefficients = taught(gradient_of(objective, group), group.mask_BT)
     np.testing.assert_allclose(coefficients, -np.array(advantages), atol=1e-6)
-    metrics = means(evaluate(objective, group))
+    metrics = means(objective(group))
     assert metrics["policy/advantage_mean"] == pytest.approx(np.mean(advantages), abs=1e-6)
     assert metrics["policy/advantage_square"] == pytest.approx(np.mean(np.square(advantages)))
-    assert evaluate(objective, group).weight_sum == 3.0
+    assert objective(group).weight_sum == 3.0
 
 
 def test_the_penalty_is_taken_from_the_reward(group, gradient_of):
@@ -66,12 +59,12 @@ def test_running_baseline_reports_the_group_and_falls_back_on_it(group, gradient
     sums = np.where(group.mask_BT, group.logprobs_BT - group.ref_logprobs_BT, 0.0).sum(axis=1)
     score = np.asarray(group.reward_B) - 0.3 * sums
     unknown = group._replace(initial_value_B=jnp.array([jnp.nan, -0.4, jnp.nan]))
-    reported = evaluate(objective, unknown).initial_value_B
+    reported = objective(unknown).initial_value_B
     np.testing.assert_allclose(reported, np.full(3, score.mean()), rtol=1e-5)
     coefficients = taught(gradient_of(objective, unknown), group.mask_BT)
     expected = score - np.array([score.mean(), -0.4, score.mean()])
     np.testing.assert_allclose(coefficients, -expected, rtol=1e-5)
-    assert evaluate(Reinforce(baseline="group"), group).initial_value_B is None
+    assert Reinforce(baseline="group")(group).initial_value_B is None
 
 
 @pytest.mark.parametrize("objective", [RLOO, Reinforce])
@@ -90,7 +83,7 @@ def test_importance_weights_by_hand(objective, make_inputs, gradient_of):
     capped = objective(importance_cap=3.0)
     coefficients = taught(gradient_of(capped, inputs), inputs.mask_BT)
     np.testing.assert_allclose(coefficients, plain * [3.0, 0.25], rtol=1e-6)
-    metrics = means(evaluate(capped, inputs))
+    metrics = means(capped(inputs))
     assert metrics["policy/truncated_fraction"] == 0.5
     assert metrics["policy/importance_weight_mean"] == pytest.approx(1.625)
     assert metrics["policy/importance_weight_square"] == pytest.approx((9 + 1 / 16) / 2)
@@ -197,7 +190,7 @@ def test_needs_name_what_is_read(make_inputs):
     bare = make_inputs()._replace(
         ref_logprobs_BT=None, behavior_logprobs_BT=None, values_BT=None, initial_value_B=None
     )
-    assert bool(jnp.isfinite(evaluate(RLOO(), bare).loss_sum))
+    assert bool(jnp.isfinite(RLOO()(bare).loss_sum))
     for objective, name in (
         (Reinforce(baseline="running"), "Reinforce needs initial_value_B"),
         (RLOO(importance_cap=2.0), "RLOO needs behavior_logprobs_BT"),
