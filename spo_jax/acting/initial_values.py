@@ -19,6 +19,7 @@ from spo_jax.objectives.soft_q import (
     InitialValueEstimate,
     initial_value_log_mean_exp,
     initial_value_pass_rate,
+    running_initial_value,
 )
 from spo_jax.trajectories import DrawnGroup, TrajectoryStore
 from spo_jax.types import InitialValue, Problem, SamplerSettings
@@ -233,8 +234,8 @@ class RunningInitialValues:
     def update(self, found: Mapping[str, float]) -> None:
         """Takes in what an update's batch says, by problem."""
         for problem_id, value in found.items():
-            old = self._values.get(problem_id, value)
-            self._values[problem_id] = old + self._rate * (value - old)
+            known = self._values.get(problem_id)
+            self._values[problem_id] = running_initial_value(known, value, self._rate)
 
     def forget(self) -> None:
         """After the reference has moved, nothing known is a value under the new one."""

@@ -130,7 +130,7 @@ def test_running_takes_the_estimate_where_there_is_one(link, make_inputs):
 def test_a_running_estimate_finds_the_optimum_and_its_initial_value(world, objective):
     """Off-policy, from an estimate that is far off; equation (14) once an update."""
     behavior_B = world.tree.probabilities(world.behavior)
-    learned_B, value = world.fit(objective, behavior_B, initial_value=-2.0, steps=6000, rate=0.1)
+    learned_B, value = world.fit(objective, behavior_B, initial_value=-2.0, steps=5000, rate=0.1)
     assert world.shortfall(learned_B) < 1e-6
     assert value == pytest.approx(float(world.optimum()[1]), abs=1e-3)
 

@@ -250,3 +250,17 @@ def test_cross_entropy_refuses_positive_rewards():
     with pytest.raises(UserError, match="rewards must be <= 0, got 1"):
         TokenQRegression().check_rewards(np.array([1.0, -1.0]))
     TokenQRegression(link="squared").check_rewards(np.array([1.0, -1.0]))
+
+
+def test_weighted_targets_of_the_optimum_own_data_have_no_variance(world):
+    """omega_t e^{r/beta} is e^{V*(s_t)/beta} for every single completion, not only on average."""
+    tree, optimum_B = world.tree, world.optimum()[0]
+    omega_BT = continuation_weights(
+        tree.logprobs(world.reference),
+        tree.logprobs(tree.logits_of(optimum_B)),
+        jnp.asarray(tree.mask),
+        cap=1e9,
+    )
+    targets_BT = omega_BT * np.exp(world.reward_B / world.beta)[:, None]
+    expected_BT = np.exp(soft_values_after(world) / world.beta)
+    np.testing.assert_allclose(targets_BT[tree.mask], expected_BT[tree.mask], rtol=1e-9)
