@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import spo_jax
+from spo_jax.commands.huge_pages import restart_with_huge_pages
 from spo_jax.errors import UserError, nearest
 
 # Command -> module of spo_jax.commands. A module has HELP, add_arguments(parser) and run(args).
@@ -27,6 +28,7 @@ COMMANDS = {
     "report": "report",
     "doctor": "doctor",
 }
+COMPUTES = ("train", "eval", "sample", "score")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,6 +86,8 @@ def run(argv: Sequence[str]) -> int:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console command."""
+    if argv is None and sys.argv[1:2] and sys.argv[1] in COMPUTES:
+        restart_with_huge_pages()
     try:
         status = run(sys.argv[1:] if argv is None else argv)
     except UserError as error:
