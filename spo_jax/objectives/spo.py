@@ -23,7 +23,14 @@ from spo_jax.objectives.diagnostics import (
 from spo_jax.objectives.groups import group_mean, leave_one_out_mean
 from spo_jax.objectives.interface import Metrics, ObjectiveInputs, ObjectiveOutput
 from spo_jax.objectives.links import Link, LinkName, make_link
-from spo_jax.objectives.masked import at_least_float32, masked_sum
+from spo_jax.objectives.masked import masked_sum
+from spo_jax.objectives.policy_gradient import (
+    clipped_surrogate,
+    is_clipped,
+    proximal_logprobs,
+    token_ratios,
+    truncated_weights,
+)
 from spo_jax.objectives.schedules import Schedule
 from spo_jax.objectives.terminal import (
     Baseline,
@@ -32,8 +39,6 @@ from spo_jax.objectives.terminal import (
     check_beta_and_baseline,
     terminal,
 )
-
-_MAX_LOG_RATIO = 20.0  # nats
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,16 +134,18 @@ class SoftPolicyOptimization:
         weights_B = jnp.where(inputs.is_online_B, t.weights_B, 0.0)
         advantage_B = t.reward_B - mean(t.reward_B, weights_B, inputs.group_B)
         mask_BT = t.mask_BT & inputs.is_online_B[:, None]
-        ratio_BT, stale_BT = self._ratios(inputs, inputs.behavior_logprobs_BT, mask_BT)
-        bounded_BT = jnp.clip(ratio_BT, 1 - self.clip_range, 1 + self.clip_range)
-        gain_BT, bounded_gain_BT = (
-            ratio_BT * advantage_B[:, None],
-            bounded_BT * advantage_B[:, None],
+        proximal_BT = proximal_logprobs(inputs)
+        ratio_BT = token_ratios(inputs.logprobs_BT, proximal_BT, mask_BT)
+        stale_BT = truncated_weights(
+            token_ratios(proximal_BT, inputs.behavior_logprobs_BT, mask_BT), self.importance_cap
         )
-        gains_B = masked_sum(stale_BT * jnp.minimum(gain_BT, bounded_gain_BT), mask_BT, axis=1)
-        loss_B = -(self.policy_gradient / t.beta) * weights_B * gains_B
-        is_clipped_BT = bounded_gain_BT < gain_BT
-        metrics = clip_fraction("policy/clip_fraction", is_clipped_BT, mask_BT, inputs.is_online_B)
+        clip = (advantage_B[:, None], self.clip_range, self.clip_range)
+        losses_BT = stale_BT * clipped_surrogate(ratio_BT, *clip)
+        scale = self.policy_gradient / t.beta
+        loss_B = scale * weights_B * masked_sum(losses_BT, mask_BT, axis=1)
+        metrics = clip_fraction(
+            "policy/clip_fraction", is_clipped(ratio_BT, *clip), mask_BT, inputs.is_online_B
+        )
         metrics |= moments_by_source(
             "policy/importance_weight", stale_BT, mask_BT, inputs.is_online_B[:, None]
         )
@@ -147,21 +154,3 @@ class SoftPolicyOptimization:
             effective_B = jnp.full_like(t.weights_B, 1 / (1 + self.policy_gradient)) * t.beta
             metrics["q/effective_beta"] = mean_of(effective_B, t.weights_B > 0)
         return loss_B, metrics
-
-    def _ratios(
-        self, inputs: ObjectiveInputs, behavior_logprobs_BT: jax.Array, mask_BT: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Policy / proximal, and proximal / behaviour (a constant, capped). [B, T] each
-
-        The proximal policy is that at the beginning of the update: the present one at first.
-        """
-        policy_BT = at_least_float32(jnp.where(mask_BT, inputs.logprobs_BT, 0))
-        proximal_BT = inputs.proximal_logprobs_BT
-        if proximal_BT is None:
-            proximal_BT = policy_BT
-        proximal_BT = jax.lax.stop_gradient(at_least_float32(jnp.where(mask_BT, proximal_BT, 0)))
-        behavior_BT = at_least_float32(jnp.where(mask_BT, behavior_logprobs_BT, 0))
-        stale_BT = jnp.minimum(jnp.exp(proximal_BT - behavior_BT), self.importance_cap)
-        # Bounded, since the infinite ratio of a broken row times an advantage of 0 would be NaN.
-        bounded_BT = jnp.clip(policy_BT - proximal_BT, -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
-        return jnp.exp(bounded_BT), stale_BT
