@@ -104,6 +104,11 @@ def resolve(source: str | Path) -> Path:
     if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
         return path
     if path.suffix != ".gguf" and _HUB_ID.fullmatch(str(source)):
+        if path.parent.is_dir():  # 'runs/mine/policies' and the like: not worth minutes of retries
+            raise UserError(
+                f"no model '{source}': there is a directory '{path.parent}' here, but nothing "
+                f"named '{path.name}' in it; for a hub id of that name, run elsewhere"
+            )
         return _fetch(str(source))
     raise UserError(
         f"no model '{source}': neither a directory, a .gguf file, a hub id (owner/name) nor "

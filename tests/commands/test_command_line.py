@@ -52,7 +52,8 @@ def test_quickstart_configures_the_objects_it_names(monkeypatch, request):
     assert settings["seed"] == 3
     assert settings["objective"].link == "cross_entropy"
     assert settings["replay"].offline_fraction == 0.5
-    assert "SoftPolicyOptimization.beta = 0.1" in gin_config.resolved_config()
+    beta = settings["objective"].beta
+    assert f"SoftPolicyOptimization.beta = {beta}\n" in gin_config.resolved_config()
 
 
 @pytest.mark.parametrize("name", ["GRPO", "PPO", "RLOO", "Reinforce", "Supervised"])

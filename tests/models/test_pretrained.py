@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from spo_jax.errors import UserError
 from spo_jax.models import load_config, load_pretrained, params_id, save_pretrained
 from spo_jax.models.families import write_config
+from spo_jax.models.pretrained import resolve
 from spo_jax.models.testing import random_params, tiny_config
 from spo_jax.models.transformer import logical_axes, param_shapes
 from spo_jax.sharding import make_mesh, param_shardings
@@ -277,3 +278,10 @@ def test_unknown_dtype_is_refused_before_anything_is_written(tmp_path):
         )
     assert not (tmp_path / "out").exists()
     assert write_config(config, "float32")["vocab_size"] == config.vocab_size
+
+
+def test_a_missing_directory_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UserError, match="a directory 'runs' here, but nothing named 'start' in it"):
+        resolve("runs/start")
