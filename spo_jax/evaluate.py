@@ -8,7 +8,7 @@ from spo_jax.judging import Verifier
 from spo_jax.problems.prompts import PromptTemplate, Template
 from spo_jax.problems.tasks import load_task_problems
 from spo_jax.reporting.progress import Progress
-from spo_jax.running.parts import build_sampling, promptable
+from spo_jax.running.sampling_parts import build_sampling, promptable
 from spo_jax.running.settings import JudgeSettings, ModelSource, ProblemSource, RolloutSettings
 
 

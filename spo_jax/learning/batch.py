@@ -7,92 +7,17 @@ completions of one problem in the draw, may take several rows but never crosses 
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spo_jax.errors import UserError
+from spo_jax.learning.layout import Group, Item, PackedRow, Row, RowBucket, fit, place
 from spo_jax.packing import PackedRows, pack_prompt_groups
 from spo_jax.types import Trajectory, source_weight
 
 _BEHAVIOR = frozenset({"behavior_logprobs", "online_behavior_logprobs"})
 _INITIAL_VALUE = frozenset({"initial_value", "running_initial_value"})
-
-
-class Row(Protocol):
-    """One drawn trajectory; `ref_logprobs` float32 [T] or None."""
-
-    @property
-    def trajectory(self) -> Trajectory: ...
-    @property
-    def ref_logprobs(self) -> np.ndarray | None: ...
-    @property
-    def is_online(self) -> bool: ...
-
-
-class Group(Protocol):
-    """The drawn trajectories of one problem.
-
-    `initial_value` is in units of reward, or None; `reference_id` is of the reference that it and
-    the rows' `ref_logprobs` belong to, or None where neither is there.
-    """
-
-    @property
-    def problem_id(self) -> str: ...
-    @property
-    def initial_value(self) -> float | None: ...
-    @property
-    def reference_id(self) -> str | None: ...
-    @property
-    def rows(self) -> Sequence[Any]: ...
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RowBucket:
-    """One shape of micro-batch: each bucket compiles the update once.
-
-    Attributes:
-      num_rows: R. row_length: positions of a row. completions_per_row: n.
-      max_completion_tokens: T; masked slots are cheap, positions of a row are not.
-    """
-
-    num_rows: int
-    row_length: int
-    completions_per_row: int
-    max_completion_tokens: int
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value < 1:
-                raise UserError(f"{field.name}={value} of a row bucket must be at least 1")
-
-
-def row_buckets(
-    row_lengths: Iterable[int],
-    *,
-    tokens_per_micro_batch: int,
-    completions_per_row: int,
-    max_completion_tokens: int,
-    row_multiple: int = 1,
-) -> tuple[RowBucket, ...]:
-    """Returns a bucket for each length, with as many rows as the token budget holds.
-
-    Args:
-      row_lengths: in positions, few: each compiles the update once.
-      tokens_per_micro_batch: rows * row_length stays within it, but for one lot of rows.
-      completions_per_row, max_completion_tokens: of every bucket.
-      row_multiple: rows come in this many: the batch shards of the mesh.
-    """
-    return tuple(
-        RowBucket(
-            num_rows=row_multiple * max(1, tokens_per_micro_batch // length // row_multiple),
-            row_length=length,
-            completions_per_row=completions_per_row,
-            max_completion_tokens=max_completion_tokens,
-        )
-        for length in sorted(set(row_lengths))
-    )
 
 
 class MicroBatch(NamedTuple):
@@ -151,24 +76,6 @@ class Batch:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class _Item:
-    """One sequence on its way into a row."""
-
-    row: Row
-    group: Group
-    group_number: int
-    prompt: np.ndarray
-    completion: np.ndarray
-
-    @property
-    def num_positions(self) -> int:
-        return max(len(self.completion) - 1, 0)
-
-
-_PackedRow = list[_Item]  # completions of one prompt, in one row
-
-
 def make_batch(
     groups: Sequence[Group],
     buckets: Sequence[RowBucket],
@@ -197,15 +104,15 @@ def make_batch(
       UserError: a trajectory lacks what is needed, holds numbers that are not finite (by name), or
         is annotated by another reference; or nothing fits any bucket.
     """
-    open_batches: dict[RowBucket, list[list[_PackedRow]]] = {bucket: [] for bucket in buckets}
+    open_batches: dict[RowBucket, list[list[PackedRow]]] = {bucket: [] for bucket in buckets}
     num_dropped = 0
     for number, group in enumerate(groups):
         _check_reference(group, reference_id, needs)
         items = [_checked_item(row, group, number, needs) for row in group.rows]
-        bucket, rows = _fit(items, buckets)
+        bucket, rows = fit(items, buckets)
         num_dropped += len(items) - sum(len(row) for row in rows)
         if bucket is not None and rows:
-            _place(rows, open_batches[bucket], bucket.num_rows)
+            place(rows, open_batches[bucket], bucket.num_rows)
     packed = [(bucket, rows) for bucket, lots in open_batches.items() for rows in lots]
     if not packed:
         raise UserError(
@@ -237,7 +144,7 @@ def _check_reference(group: Group, reference_id: str | None, needs: frozenset[st
         )
 
 
-def _checked_item(row: Row, group: Group, number: int, needs: frozenset[str]) -> _Item:
+def _checked_item(row: Row, group: Group, number: int, needs: frozenset[str]) -> Item:
     t = row.trajectory
     name = f"trajectory '{t.trajectory_id}' of problem '{group.problem_id}'"
     if t.prompt_tokens is None or t.completion_tokens is None:
@@ -254,7 +161,7 @@ def _checked_item(row: Row, group: Group, number: int, needs: frozenset[str]) ->
             "needs a finite one: estimate it from reference samples, or use baseline='group'"
         )
     prompt, completion = np.asarray(t.prompt_tokens), np.asarray(t.completion_tokens)
-    return _Item(row, group, number, prompt, completion)
+    return Item(row, group, number, prompt, completion)
 
 
 def _check_per_token(field: str, values: np.ndarray | None, t: Trajectory, name: str) -> None:
@@ -274,54 +181,7 @@ def _is_finite(value: float | None) -> bool:
     return value is not None and bool(np.isfinite(value))
 
 
-def _fit(
-    items: Sequence[_Item], buckets: Sequence[RowBucket]
-) -> tuple[RowBucket | None, list[_PackedRow]]:
-    """Rows of the longest-trimmed group that fits, in the bucket where they take least."""
-    kept = sorted(items, key=lambda item: len(item.prompt) + len(item.completion), reverse=True)
-    while kept:
-        fits = [(b, rows) for b in buckets if (rows := _lay_out(kept, b)) is not None]
-        if fits:
-            return min(fits, key=lambda fit: len(fit[1]) * fit[0].row_length)
-        kept = kept[1:]
-    return None, []
-
-
-def _lay_out(items: Sequence[_Item], bucket: RowBucket) -> list[_PackedRow] | None:
-    """First fit, longest first; None where the bucket is too small."""
-    rows: list[_PackedRow] = []
-    for item in items:
-        if len(item.completion) > bucket.max_completion_tokens:
-            return None
-        row = next((row for row in rows if _has_room(row, item, bucket)), None)
-        if row is None:
-            if len(item.prompt) + item.num_positions > bucket.row_length:
-                return None
-            rows.append([item])
-        else:
-            row.append(item)
-    return rows if len(rows) <= bucket.num_rows else None
-
-
-def _has_room(row: _PackedRow, item: _Item, bucket: RowBucket) -> bool:
-    used = len(row[0].prompt) + sum(other.num_positions for other in row)
-    return (
-        len(row) < bucket.completions_per_row
-        and used + item.num_positions <= bucket.row_length
-        and np.array_equal(row[0].prompt, item.prompt)
-    )
-
-
-def _place(rows: list[_PackedRow], lots: list[list[_PackedRow]], num_rows: int) -> None:
-    """Adds a whole group to the first micro-batch with room, or opens another."""
-    for lot in lots:
-        if len(lot) + len(rows) <= num_rows:
-            lot.extend(rows)
-            return
-    lots.append(list(rows))
-
-
-def _slots(bucket: RowBucket, rows: Sequence[_PackedRow]) -> Iterable[tuple[int, _Item]]:
+def _slots(bucket: RowBucket, rows: Sequence[PackedRow]) -> Iterable[tuple[int, Item]]:
     """(b, item) for every real sequence."""
     for r, row in enumerate(rows):
         for i, item in enumerate(row):
@@ -329,7 +189,7 @@ def _slots(bucket: RowBucket, rows: Sequence[_PackedRow]) -> Iterable[tuple[int,
 
 
 def _named(
-    bucket: RowBucket, rows: Sequence[_PackedRow], name: Callable[[_Item], str]
+    bucket: RowBucket, rows: Sequence[PackedRow], name: Callable[[Item], str]
 ) -> tuple[str, ...]:
     names = [""] * (bucket.num_rows * bucket.completions_per_row)
     for b, item in _slots(bucket, rows):
@@ -339,7 +199,7 @@ def _named(
 
 def _micro_batch(
     bucket: RowBucket,
-    rows: Sequence[_PackedRow],
+    rows: Sequence[PackedRow],
     pad_id: int,
     needs: frozenset[str],
     loss_weights: Mapping[str, float],
@@ -372,8 +232,8 @@ def _micro_batch(
     return batch
 
 
-def _pack(bucket: RowBucket, rows: Sequence[_PackedRow], pad_id: int) -> PackedRows:
-    def mask(item: _Item) -> np.ndarray:
+def _pack(bucket: RowBucket, rows: Sequence[PackedRow], pad_id: int) -> PackedRows:
+    def mask(item: Item) -> np.ndarray:
         given = item.row.trajectory.completion_mask
         return np.ones(len(item.completion), bool) if given is None else np.asarray(given, bool)
 

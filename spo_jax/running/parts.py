@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import sys
 from collections.abc import Sequence
 
 from spo_jax.acting.actor import Actor
@@ -15,30 +14,27 @@ from spo_jax.acting.initial_values import (
 )
 from spo_jax.acting.policies import Policies
 from spo_jax.acting.problem_stream import ProblemStream
-from spo_jax.acting.rollouts import Prompter, RolloutWorker
 from spo_jax.errors import UserError
 from spo_jax.judging import (
-    CachedJudge,
-    Judge,
     RewardMap,
-    SubmitsAnswers,
     Verifier,
-    VerifierJudge,
 )
 from spo_jax.learning import Checkpointer, Learner, RowBucket, row_buckets
 from spo_jax.learning.optimizer import Optimizer
 from spo_jax.models import (
     ModelConfig,
-    Params,
-    Pretrained,
-    Transformer,
-    load_pretrained,
     params_id,
 )
 from spo_jax.objectives import Objective
 from spo_jax.problems.prompts import Template
 from spo_jax.problems.tasks import load_task_problems
 from spo_jax.running.directory import RunDirectory
+from spo_jax.running.sampling_parts import (
+    SamplingParts,
+    build_sampling,
+    load_source,
+    promptable,
+)
 from spo_jax.running.settings import (
     BatchSettings,
     JudgeSettings,
@@ -47,30 +43,11 @@ from spo_jax.running.settings import (
     ProblemSource,
     RolloutSettings,
 )
-from spo_jax.sampling import Sampler
 from spo_jax.sharding import make_mesh, num_batch_shards
-from spo_jax.tokenizers import Tokenizer, load_tokenizer
 from spo_jax.trajectories import Replay, ReplayConfig, TrajectoryStore
 from spo_jax.types import Problem
 
 WRITER_ID = "main"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SamplingParts:
-    """What sampling and judging take; evaluation needs no more.
-
-    Attributes:
-      model, tokenizer: of the policy. params: as loaded.
-      judge: asks for every verdict anew. worker: samples and judges. prompter: prompts and answers.
-    """
-
-    model: Transformer
-    params: Params
-    tokenizer: Tokenizer
-    judge: Judge | VerifierJudge
-    worker: RolloutWorker
-    prompter: Prompter
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,51 +92,6 @@ class RunParts:
     reference: Reference | None
     starts_at_reference: bool
     max_completion_tokens: int
-
-
-def build_sampling(
-    stack: contextlib.ExitStack,
-    *,
-    policy: ModelSource,
-    prompt: Template,
-    rollouts: RolloutSettings,
-    judge: JudgeSettings | Verifier,
-    verdicts_path: str,
-) -> SamplingParts:
-    """Starts the judge, then loads the policy. The judge ends with `stack`."""
-    # The judge comes first: its refusal on a machine without a sandbox should not take a minute,
-    # and its processes start before JAX has threads.
-    asked, remembering = _start_judge(stack, judge, verdicts_path)
-    tokenizer = load_tokenizer(policy.path)
-    prompter = Prompter(tokenizer, prompt, rollouts.stop_at)
-    pretrained = _load(policy)
-    model = Transformer(pretrained.config)
-    sampler = Sampler(
-        model,
-        eos_ids=prompter.end_ids,
-        num_slots=rollouts.num_slots,
-        max_prompt_tokens=rollouts.max_prompt_tokens,
-        max_completion_tokens=rollouts.max_completion_tokens,
-        steps_per_call=rollouts.steps_per_call,
-    )
-    worker = RolloutWorker(sampler, remembering, prompter)
-    return SamplingParts(model, pretrained.params, tokenizer, asked, worker, prompter)
-
-
-def _start_judge(
-    stack: contextlib.ExitStack, judge: JudgeSettings | Verifier, verdicts_path: str
-) -> tuple[Judge | VerifierJudge, SubmitsAnswers]:
-    """The judge, and the same with a memory. A verifier says the same twice and needs none."""
-    if not isinstance(judge, JudgeSettings):
-        verifier = VerifierJudge(judge)
-        return verifier, verifier
-    pool = stack.enter_context(
-        Judge(
-            num_workers=judge.num_workers or None,
-            allow_unsandboxed=judge.allow_unsandboxed,
-        )
-    )
-    return pool, stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
 
 
 def build_run_parts(
@@ -273,38 +205,6 @@ def build_run_parts(
     )
 
 
-def _load(source: ModelSource) -> Pretrained:
-    return load_pretrained(
-        source.path,
-        param_dtype=source.param_dtype,
-        compute_dtype=source.compute_dtype,
-        remat_policy=source.remat_policy,
-    )
-
-
-def promptable(
-    problems: Sequence[Problem], sampling: SamplingParts, max_prompt_tokens: int
-) -> list[Problem]:
-    """Problems whose prompt is short enough; says how many are not."""
-    kept = [
-        problem
-        for problem in problems
-        if len(sampling.prompter.prompt_tokens(problem)) <= max_prompt_tokens
-    ]
-    if len(kept) < len(problems):
-        print(
-            f"{len(problems) - len(kept)} of {len(problems)} problems are left out: their prompts "
-            f"exceed max_prompt_tokens={max_prompt_tokens}",
-            file=sys.stderr,
-        )
-    if not kept:
-        raise UserError(
-            f"no problem of {len(problems)} has a prompt within "
-            f"max_prompt_tokens={max_prompt_tokens}"
-        )
-    return kept
-
-
 def _spread(problems: Sequence[Problem], count: int) -> list[Problem]:
     """`count` problems spread evenly over the set; all of them for 0."""
     if not count:
@@ -322,7 +222,7 @@ def _reference(
         return None
     config, params = sampling.model.config, sampling.params
     if source is not None:
-        pretrained = _load(source)
+        pretrained = load_source(source)
         _check_same_shape(pretrained.config, config, source)
         config, params = pretrained.config, pretrained.params
     return Reference(params, params_id(params, config))

@@ -25,7 +25,7 @@ from spo_jax.packing import pack_separately
 from spo_jax.problems.prompts import TextTemplate
 from spo_jax.problems.tasks import problem_source, register_problems
 from spo_jax.reporting.metrics import read_metrics
-from spo_jax.running.parts import build_sampling
+from spo_jax.running.sampling_parts import build_sampling
 from spo_jax.running.settings import (
     BatchSettings,
     MeshShape,
