@@ -90,8 +90,8 @@ def run_once(run_dir: Path, settings: dict[str, Any]) -> dict[str, Any]:
         try:
             with contextlib.redirect_stderr(log):
                 train(str(run_dir), **settings)
-        except UserError as error:
-            result = {"failed": "refused", "message": str(error)}
+        except UserError as error:  # told again at once, so not worth a file
+            return {"failed": "refused", "message": str(error)}
         except NonFiniteLossError as error:
             result = {"failed": "diverged", "message": str(error)}
         else:
@@ -115,9 +115,11 @@ def table(results: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
         start = " | ".join(over_seeds([finished[0]["before"]], name) for name in COLUMNS)
         lines.append(f"| none | the untrained start | {start} |")
     for (regime, method), runs in results.items():
-        failed = next((run["failed"] for run in runs if "failed" in run), None)
+        failed = [run["failed"] for run in runs if "failed" in run]
         if failed:
-            cells = " | ".join([failed] * len(COLUMNS))
+            words = failed[0] if len(set(failed)) == 1 else "failed"
+            share = "" if len(failed) == len(runs) else f" {len(failed)} of {len(runs)}"
+            cells = " | ".join([words + share] * len(COLUMNS))
         else:
             after = [run["after"] for run in runs]
             cells = " | ".join(over_seeds(after, name) for name in COLUMNS)
@@ -143,7 +145,8 @@ def runs_of(
     for regime in chosen(list(REGIMES), args.regimes):
         for method in chosen(list(METHODS), args.methods):
             for seed in range(args.num_seeds):
-                name = f"{regime} {method} {seed}".replace(",", "").replace(" ", "-")
+                words = f"{regime} {method} {args.num_updates} {seed}"
+                name = words.replace(",", "").replace(" ", "-")
                 own = {"objective": METHODS[method], "seed": seed} | REGIMES[regime]
                 yield regime, method, Path(args.directory) / name, common | own
 

@@ -58,7 +58,7 @@ def train(
     reference_update_every: int = 0,
     checkpoint_every: int = 20,
     initial_values: InitialValueSettings = InitialValueSettings(),
-    critic_optimizer: Optimizer = AdamW(),
+    critic_optimizer: Optimizer | None = None,
     seed: int = 0,
     config: str | None = None,
 ) -> dict[str, Any]:
@@ -84,7 +84,8 @@ def train(
         the first one. Much larger than `policy_sync_every`.
       checkpoint_every: updates between two checkpoints.
       initial_values: how Q_0 is estimated, where the objective reads it.
-      critic_optimizer: of the value model, where the objective reads values.
+      critic_optimizer: of the value model, where the objective reads values; by default as the
+        policy's.
       seed: of everything random.
       config: the resolved configuration as text of `name = value` lines; by default these
         arguments.
@@ -114,6 +115,7 @@ def train(
         rewards=rewards,
         initial_values=initial_values,
         reference_update_every=reference_update_every,
+        collect_every=collect_every,
     )
     directory = RunDirectory(run_dir)
     with contextlib.ExitStack() as stack:
@@ -136,9 +138,7 @@ def train(
             judge=judge,
             rewards=rewards,
             initial_values=initial_values,
-            critic_optimizer=critic_optimizer,
-            reference_update_every=reference_update_every,
-            checkpoint_every=checkpoint_every,
+            critic_optimizer=critic_optimizer or optimizer,
             seed=seed,
         )
         session = Session(parts, directory, stop, evaluation)
@@ -155,6 +155,8 @@ def train(
         with session.saving_on_stop():
             for update in range(first, num_updates):
                 evaluate_if_due()
+                if reference_update_every and update and update % reference_update_every == 0:
+                    session.move_reference()
                 values = {}
                 if update % collect_every == 0:
                     ahead = min(update + collect_every, num_updates)
@@ -164,8 +166,6 @@ def train(
                 is_last = session.step == num_updates
                 if is_last or session.step % policy_sync_every == 0:
                     session.publish()
-                if reference_update_every and session.step % reference_update_every == 0:
-                    session.move_reference()
                 session.finish_update()
                 # Written first: a resumed run drops lines past its checkpoint, but cannot add one.
                 metrics.write(session.step, values | drawn | learned | session.clock.metrics())
@@ -199,6 +199,7 @@ def _description(settings: dict[str, Any]) -> str:
 
 def _headline(metrics: dict[str, float]) -> dict[str, float]:
     """The few numbers of an update that fit a line."""
-    shown = ("loss/true", "reward/online_mean", "q/residual_abs", "policy/kl_to_reference")
-    names = shown if "loss/true" in metrics else ("loss/total", "reward/offline_mean")
+    loss = "loss/true" if "loss/true" in metrics else "loss/total"
+    reward = "reward/online_mean" if "reward/online_mean" in metrics else "reward/offline_mean"
+    names = (loss, reward, "q/residual_abs", "policy/kl_to_reference")
     return {name: metrics[name] for name in names if name in metrics}

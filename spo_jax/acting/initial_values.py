@@ -87,10 +87,15 @@ class InitialValueSettings:
             reward_wrong=reward_map.rejected,
         )
 
-    def wants_more(self, rewards: Sequence[float], estimate: InitialValueEstimate) -> bool:
-        """Whether the interval is too wide and there is room for `num_samples` more."""
+    def wants_more(self, num_taken: int, estimate: InitialValueEstimate) -> bool:
+        """Whether the interval is too wide and there is room for `num_samples` more.
+
+        Args:
+          num_taken: samples so far, those without a reward included.
+          estimate: with its standard error in nats.
+        """
         limit = self.num_samples if self.max_samples is None else self.max_samples
-        if len(rewards) + self.num_samples > limit:
+        if num_taken + self.num_samples > limit:
             return False
         # Equal rewards have no spread: that tells nothing about rewards not seen yet.
         return estimate.standard_error in (0.0, math.inf) or self._is_wide(estimate)
@@ -156,14 +161,13 @@ class InitialValues:
             self._sample(pending, reference, version, f"{round_id}.{attempt}", rewards)
             for problem in pending:
                 estimates[problem.id] = self._estimate_one(problem, rewards[problem.id])
+            attempt += 1
+            num_taken = attempt * self._settings.num_samples
             pending = [
                 problem
                 for problem in pending
-                if self._settings.wants_more(
-                    rewards[problem.id], self._in_nats(estimates[problem.id])
-                )
+                if self._settings.wants_more(num_taken, self._in_nats(estimates[problem.id]))
             ]
-            attempt += 1
         return [
             InitialValue(
                 problem_id=name,

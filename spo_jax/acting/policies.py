@@ -47,6 +47,7 @@ class Policies:
         self._tokenizer = tokenizer
         self._dtype = dtype
         self._keep = keep
+        self._pinned: int | None = None
         # A copy on the device, in another buffer than the learner's, which it is about to donate.
         self._copy = jax.jit(lambda p: jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), p))
 
@@ -63,6 +64,10 @@ class Policies:
         self._point_to(version)
         self._remove_old()
         return copy
+
+    def pin(self, version: int) -> None:
+        """Keeps a version, in place of the one pinned before: a checkpoint names it."""
+        self._pinned = version
 
     def load(self, version: int) -> Any:
         """Reads the parameters of a published version, in the published dtype."""
@@ -89,4 +94,5 @@ class Policies:
 
     def _remove_old(self) -> None:
         for version in self.versions()[: -self._keep]:
-            shutil.rmtree(self._directory / str(version))
+            if version != self._pinned:
+                shutil.rmtree(self._directory / str(version))

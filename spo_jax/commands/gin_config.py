@@ -7,6 +7,7 @@ Objects are registered under their own names; a config passes objects, never nam
 import argparse
 import inspect
 import re
+import sys
 import tokenize
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -85,11 +86,24 @@ def configured_arguments(
         _check_exists(file)
     try:
         gin.parse_config_files_and_bindings(list(files), list(bindings))
-        return collect()
+        arguments = collect()
+        _note_unused()
+        return arguments
     except UserError as error:  # of an object's own checks; gin adds lines of its own
         raise UserError(str(error).partition("\n  In call to configurable")[0]) from None
     except (ValueError, SyntaxError, OSError, TypeError, tokenize.TokenError) as error:
         raise _explained(error, known) from None
+
+
+def _note_unused() -> None:
+    """One line about objects that were given values and are not part of the run."""
+    bound, used = _objects_in(gin.config_str()), _objects_in(gin.operative_config_str())
+    if unused := sorted(bound - used):
+        print(f"note: set but not used by this run: {', '.join(unused)}", file=sys.stderr)
+
+
+def _objects_in(config: str) -> set[str]:
+    return set(re.findall(r"^(?:[\w/]+\.)*?(\w+)\.\w+ =", config, flags=re.MULTILINE))
 
 
 def resolved_config() -> str:

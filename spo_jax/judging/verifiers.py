@@ -2,11 +2,14 @@
 
 import concurrent.futures
 import dataclasses
+import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from spo_jax.errors import UserError
 from spo_jax.types import Judgement, Problem, TestResult, Verdict
+
+_log = logging.getLogger(__name__)
 
 
 class Verifier(Protocol):
@@ -54,17 +57,18 @@ class VerifierJudge:
     An exception of the verifier is a failure of the judge (IE): such an answer gets no reward.
 
     Raises:
-      UserError: what was given is no verifier.
+      UserError: what was given is no verifier; later, if it returns no judgement.
     """
 
     def __init__(self, verifier: Verifier):
-        is_instance = dataclasses.is_dataclass(verifier) and not isinstance(verifier, type)
-        if not is_instance or not hasattr(verifier, "verify"):
+        params = getattr(type(verifier), "__dataclass_params__", None)
+        if params is None or not params.frozen or not hasattr(verifier, "verify"):
             raise UserError(
                 "a verifier must be an instance of a frozen dataclass with a method "
                 f"verify(problem, answer), got {verifier!r}"
             )
         self._verifier = verifier
+        self._has_failed = False
 
     def submit(self, problem: Problem, answer: str) -> concurrent.futures.Future[Judgement]:
         """Verifies at once; the future is done."""
@@ -88,7 +92,16 @@ class VerifierJudge:
 
     def _judge(self, problem: Problem, answer: str) -> Judgement:
         try:
-            return self._verifier.verify(problem, answer)
+            judgement = self._verifier.verify(problem, answer)
         except Exception as error:
             message = f"the verifier failed: {type(error).__name__}: {error}"
+            if not self._has_failed:
+                _log.warning("%s (problem '%s'; told once)", message, problem.id)
+                self._has_failed = True
             return Judgement(verdict=Verdict.IE, backend="verifier", message=message)
+        if not isinstance(judgement, Judgement):
+            raise UserError(
+                f"{type(self._verifier).__name__}.verify must return a Judgement, for example "
+                f"judged(True), got {judgement!r}"
+            )
+        return judgement

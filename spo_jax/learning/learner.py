@@ -29,7 +29,8 @@ class Updated(NamedTuple):
 
     Attributes:
       state: the next one.
-      metrics: of this update; a metric without rows is left out.
+      metrics: of this update's first pass, and as `last_pass/...` of its last where there are
+        several; a metric without rows is left out.
       initial_values: what the batch says Q_0 of its problems is, in units of reward; empty where
         the objective keeps no running estimate.
     """
@@ -211,8 +212,10 @@ class Learner:
                 unchanged = state if self._num_passes == 1 else before
                 raise _non_finite(unchanged, batch, [np.asarray(o.loss_B) for o in new_outputs])
             outputs = outputs or new_outputs
-        pairs = jax.tree.map(lambda *leaves: sum(leaves), *(report.metrics for report in reports))
-        metrics = finished_metrics(pairs)
+        metrics = finished_metrics(reports[0].metrics)
+        if self._num_passes > 1:
+            last = finished_metrics(reports[-1].metrics)
+            metrics |= {f"last_pass/{name}": value for name, value in last.items()}
         metrics |= {f"optimizer/{name}": float(x) for name, x in reports[-1].optimizer.items()}
         return Updated(state, metrics | batch.metrics(), _initial_values(batch, outputs))
 

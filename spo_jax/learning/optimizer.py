@@ -27,7 +27,8 @@ class AdamW:
       learning_rate: the highest, reached after the warm-up.
       warmup_steps: of a linear rise; the first update already moves, by 1 / warmup_steps.
       decay: of the rate after the warm-up; 'cosine' and 'linear' need `total_steps`.
-      total_steps: updates of the whole run, warm-up included.
+      total_steps: of the whole run, warm-up included, in optimizer steps: updates times
+        `BatchSettings.num_passes`. So are the other steps here.
       final_fraction: of `learning_rate`, reached at `total_steps` and kept.
       max_grad_norm: gradients are scaled down to this global norm, or None.
       weight_decay: per update, times the rate; not on norms and biases.

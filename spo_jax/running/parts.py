@@ -112,8 +112,6 @@ def build_run_parts(
     rewards: RewardMap,
     initial_values: InitialValueSettings,
     critic_optimizer: Optimizer,
-    reference_update_every: int,
-    checkpoint_every: int,
     seed: int,
 ) -> RunParts:
     """Builds and checks all parts; compiles nothing yet."""
@@ -191,8 +189,6 @@ def build_run_parts(
             sampling.model.config,
             sampling.tokenizer,
             dtype=policy.param_dtype,
-            # a resumed run finds the reference of its checkpoint
-            keep=3 + checkpoint_every // max(1, reference_update_every),
         ),
         num_online=math.ceil(batch.completions_per_problem * (1 - replay.offline_fraction)),
         batch=batch,

@@ -23,6 +23,7 @@ def check_requirements(
     rewards: RewardMap,
     initial_values: InitialValueSettings,
     reference_update_every: int,
+    collect_every: int,
 ) -> None:
     """Raises UserError where the objective's needs and the run's settings do not fit together."""
     name = type(objective).__name__
@@ -40,6 +41,12 @@ def check_requirements(
         )
     if "initial_value" in objective.needs:
         initial_values.check_rewards(rewards)
+        if reference_update_every % collect_every:
+            raise UserError(
+                f"{name} reads initial values, which are sampled once for collect_every="
+                f"{collect_every} updates: reference_update_every={reference_update_every} must "
+                "be a multiple of it"
+            )
     worth = (rewards.accepted, rewards.rejected, rewards.no_program)
     objective.check_rewards(np.array([value for value in worth if value is not None], np.float32))
 

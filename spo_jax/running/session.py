@@ -69,6 +69,7 @@ class Session:
             parts.replay.load_state_dict(restored.host_state["replay"])
             parts.store.rewind(parts.replay.watermark)
             self._restore_reference(restored.host_state)
+            self._pin(restored.host_state)
             for line in restored.passed_over:
                 say(line)
             say(f"resumed after update {restored.step}")
@@ -178,6 +179,7 @@ class Session:
         """Commits a checkpoint of the last whole update."""
         with self.clock("saving"):
             self._parts.checkpointer.save(self.step, self.state, self._host_state)
+        self._pin(self._host_state)
 
     @contextlib.contextmanager
     def saving_on_stop(self) -> Iterator[None]:
@@ -249,6 +251,11 @@ class Session:
             self._use_reference(parts.references.load(version), version)
         if parts.running_values is not None:
             parts.running_values.load_state_dict(host_state["running_values"])
+
+    def _pin(self, host_state: dict[str, Any]) -> None:
+        """What the newest checkpoint names stays, however much is published before the next."""
+        self._parts.policies.pin(host_state["policy_version"])
+        self._parts.references.pin(host_state.get("reference_version", 0))
 
     def _snapshot(self) -> dict[str, Any]:
         values = self._parts.running_values

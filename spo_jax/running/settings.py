@@ -104,6 +104,8 @@ class BatchSettings:
     num_passes: int = 1
 
     def __post_init__(self) -> None:
+        if self.num_passes < 1:
+            raise UserError(f"num_passes={self.num_passes} must be at least 1")
         for source, weight in self.loss_weights.items():
             if not (math.isfinite(weight) and weight > 0):
                 raise UserError(

@@ -1,10 +1,18 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from spo_jax.acting.initial_values import InitialValueSettings, RunningInitialValues
+from spo_jax.acting.annotator import Reference
+from spo_jax.acting.initial_values import (
+    InitialValues,
+    InitialValueSettings,
+    RunningInitialValues,
+)
 from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap
-from spo_jax.trajectories import DrawnGroup
+from spo_jax.trajectories import DrawnGroup, TrajectoryStore
+from spo_jax.types import Problem, Trajectory
 
 BINARY = RewardMap()
 
@@ -47,8 +55,8 @@ def test_more_samples_are_taken_while_the_interval_is_wide(rewards, wants):
     settings = InitialValueSettings(num_samples=4, max_samples=12, max_error=0.7)
     estimate = settings.estimate(rewards, 0.2, BINARY)
     in_nats = estimate._replace(standard_error=estimate.standard_error / 0.2)
-    assert settings.wants_more(rewards, in_nats) == wants
-    assert not InitialValueSettings(num_samples=4).wants_more(rewards, in_nats)
+    assert settings.wants_more(len(rewards), in_nats) == wants
+    assert not InitialValueSettings(num_samples=4).wants_more(len(rewards), in_nats)
 
 
 def test_the_pass_rate_estimator_reads_the_runs_two_rewards():
@@ -63,6 +71,38 @@ def test_the_pass_rate_estimator_reads_the_runs_two_rewards():
         settings.check_rewards(RewardMap(partial_credit=True))
     with pytest.raises(UserError, match="estimator='pass_rate' is for two rewards"):
         settings.check_rewards(RewardMap(no_program=-2.0))
+
+
+class FailingActor:
+    """Every sample but the very first has no reward: the judge failed."""
+
+    def __init__(self):
+        self.num_taken = 0
+
+    def collect(self, params, problems, *, num_samples, **arguments):
+        rewards = [-1.0 if self.num_taken + i == 0 else None for i in range(num_samples)]
+        self.num_taken += num_samples
+        samples = [
+            Trajectory(trajectory_id="t", group_id="g", problem_id="p", source="x", reward=reward)
+            for reward in rewards
+        ]
+        return SimpleNamespace(trajectories=samples)
+
+
+def test_samples_without_a_reward_count_towards_the_limit(tmp_path):
+    actor = FailingActor()
+    values = InitialValues(
+        actor,
+        TrajectoryStore(str(tmp_path), writer_id="main"),
+        InitialValueSettings(num_samples=4, max_samples=12),
+        beta=0.2,
+        reward_map=BINARY,
+        max_completion_tokens=4,
+    )
+    problem = Problem(id="p", name="p", description="")
+    found = values.ensure([problem], Reference({}, "reference"), version=0, round_id="0")
+    assert actor.num_taken == 12
+    assert found["p"].value == -1.0 and found["p"].num_samples == 1
 
 
 @pytest.mark.parametrize(

@@ -104,3 +104,11 @@ def test_bare_words_on_the_command_line_are_strings():
     rest = gin_config.take_bindings(args, ["--gin.A.path=smollm2", "--gin.A.n=3", "--other"])
     assert args.gin_bindings == ["A.path = 'smollm2'", "A.n = 3"]
     assert rest == ["--other"]
+
+
+def test_values_of_objects_that_are_not_part_of_the_run_are_noted(monkeypatch, request, capsys):
+    monkeypatch.chdir(request.config.rootpath)
+    configured("train.objective = @Supervised()", files=[QUICKSTART])
+    assert "note: set but not used by this run: SoftPolicyOptimization" in capsys.readouterr().err
+    configured(files=[QUICKSTART])
+    assert capsys.readouterr().err == ""

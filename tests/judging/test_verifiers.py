@@ -52,3 +52,33 @@ def test_many_answers_are_judged_in_order():
 def test_what_is_no_verifier_is_refused(given):
     with pytest.raises(UserError, match=r"an instance of a frozen dataclass with a method verify"):
         VerifierJudge(given)
+
+
+@dataclasses.dataclass(frozen=True)
+class Careless:
+    def verify(self, problem, answer):
+        return answer == "42"
+
+
+def test_a_verdict_that_is_no_judgement_stops_the_run():
+    with pytest.raises(UserError, match=r"Careless\.verify must return a Judgement.*got True"):
+        VerifierJudge(Careless()).submit(PROBLEM, "42")
+
+
+def test_the_first_failure_of_a_verifier_is_told(caplog):
+    judge = VerifierJudge(Failing())
+    for _ in range(2):
+        judge.submit(PROBLEM, "forty-two")
+    (record,) = caplog.records
+    assert "the verifier failed: ValueError" in record.message and "set/p" in record.message
+
+
+@dataclasses.dataclass
+class Mutable:
+    def verify(self, problem, answer):
+        return judged(True)
+
+
+def test_a_verifier_must_be_frozen():
+    with pytest.raises(UserError, match="an instance of a frozen dataclass"):
+        VerifierJudge(Mutable())

@@ -101,14 +101,14 @@ def test_a_checkpoint_holds_the_critic(make_model, params, sampled, tmp_path):
 
 
 def test_passes_are_steps_against_the_first_passes_logprobs(make_model, params, sampled):
-    """By hand: each pass a learner of one pass, with the first one's logprobs as behaviour."""
     objective = GRPO(clip=0.2, normalize_std=False)
     decoupled = PPO(decoupled=True, clip=1e-4, value_coefficient=0.0)
     learner = learner_of(make_model, decoupled, num_passes=PASSES)
     state, metrics, _ = learner.update(learner.init(params), batch_of(sampled, decoupled))
     # The proximal policy is that of the first pass: its ratios are 1 there, and tightly clipped
-    # tokens are counted in the later passes only.
-    assert 0 < metrics["policy/clip_fraction"] <= (PASSES - 1) / PASSES
+    # in the later ones.
+    assert metrics["policy/clip_fraction"] == 0
+    assert metrics["last_pass/policy/clip_fraction"] > 0
     assert int(state.step) == 1
 
     several = learner_of(make_model, objective, num_passes=PASSES)
@@ -119,6 +119,19 @@ def test_passes_are_steps_against_the_first_passes_logprobs(make_model, params, 
     for _ in range(PASSES):  # GRPO's ratio is to the behaviour: passes are just steps
         one_by_one, _, _ = single.update(one_by_one, batch)
     assert_close(together.params, one_by_one.params)
+
+
+def test_schedules_count_optimizer_steps(make_model, params, sampled):
+    objective = GRPO(clip=0.2)
+    model, _ = make_model()
+    falling = AdamW(learning_rate=1e-2, decay="linear", total_steps=4)
+    learner = Learner(model, objective, falling, num_passes=2, chunk_tokens=64)
+    state, batch = learner.init(params), batch_of(sampled, objective)
+    rates = []
+    for _ in range(2):
+        state, metrics, _ = learner.update(state, batch)
+        rates.append(metrics["optimizer/learning_rate"])  # of the last pass
+    assert rates == pytest.approx([0.75e-2, 0.25e-2])
 
 
 def test_a_failure_in_a_later_pass_leaves_the_parameters_unchanged(make_model, params, sampled):

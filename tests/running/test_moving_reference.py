@@ -14,7 +14,7 @@ from spo_jax.trajectories import TrajectoryStore
 
 
 def moving(tiny_task, run_dir, checkpoint, **changes):
-    """Six updates; the reference moves after the second, fourth and sixth."""
+    """Six updates; the reference moves before the third and the fifth."""
     settings = {"num_updates": 6, "reference_update_every": 2, "checkpoint_every": 1}
     return tiny_task(run_dir, checkpoint, **(settings | changes))
 
@@ -28,7 +28,7 @@ def test_log_ratios_start_at_zero_after_every_move(tmp_path, uniform_checkpoint,
     assert all(value < 1e-3 for value in noise[::2])
     assert records[1]["policy/log_ratio_abs"] > 0.01
     store = TrajectoryStore(str(run_dir))
-    assert len(store.reference_ids()) == 3  # the sixth update's was not scored under any more
+    assert len(store.reference_ids()) == 3
 
 
 def test_a_trajectory_keeps_what_each_reference_said(tmp_path, uniform_checkpoint, tiny_task):
@@ -66,6 +66,41 @@ def test_initial_values_are_estimated_anew_from_the_new_reference(
     assert sum(map(len, known)) * 4 == len(samples)
 
 
+def test_initial_values_are_sampled_for_whole_collects(tmp_path, uniform_checkpoint, tiny_task):
+    objective = SoftPolicyOptimization(beta=0.2, baseline="initial_value")
+    with pytest.raises(UserError, match="reference_update_every=2 must be a multiple of it"):
+        moving(
+            tiny_task, tmp_path / "run", uniform_checkpoint, objective=objective, collect_every=4
+        )
+
+
+def test_trap_resume_finds_its_policy_and_reference_however_many_came_after(
+    tmp_path, uniform_checkpoint, tiny_task, monkeypatch
+):
+    """Only the newest few published policies stay, and the one the checkpoint names."""
+    settings = {"num_updates": 11, "reference_update_every": 1, "checkpoint_every": 5}
+    whole, run = tmp_path / "whole" / "run", tmp_path / "run"
+    tiny_task(whole, uniform_checkpoint, **settings)
+    original = Session.draw
+
+    def crashing(self, problems):
+        if self.step == 9:
+            raise RuntimeError("crash")
+        return original(self, problems)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "draw", crashing)
+        with pytest.raises(RuntimeError, match="crash"):
+            tiny_task(run, uniform_checkpoint, **settings)
+    tiny_task(run, uniform_checkpoint, **settings)
+    for a, b in zip(
+        jax.tree.leaves(load_pretrained(whole / "policies" / "11").params),
+        jax.tree.leaves(load_pretrained(run / "policies" / "11").params),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
 @pytest.mark.parametrize("method", ["move_reference", "save"])
 def test_trap_resume_with_another_reference(
     tmp_path, uniform_checkpoint, tiny_task, monkeypatch, method
@@ -86,9 +121,9 @@ def test_trap_resume_with_another_reference(
         with pytest.raises(RuntimeError, match="crash"):
             moving(tiny_task, run, uniform_checkpoint, objective=objective)
     moving(tiny_task, run, uniform_checkpoint, objective=objective)
-    for folder in ("policies", "references"):
+    for folder, version in (("policies", "6"), ("references", "4")):
         left, right = (
-            jax.tree.leaves(load_pretrained(run_dir / folder / "6").params)
+            jax.tree.leaves(load_pretrained(run_dir / folder / version).params)
             for run_dir in (whole, run)
         )
         for a, b in zip(left, right, strict=True):
