@@ -1,9 +1,9 @@
 """Large arrays on huge pages, where the C library can be asked for them.
 
 On CPU, XLA returns large buffers to the system after every operation, and the kernel clears them
-again page by page: a third of the CPU time of an update on 2 cores. On huge pages there are 150
-times fewer of them to clear. glibc takes the wish from the environment when a process starts, so a
-process without it starts itself once more, before anything is imported.
+again page by page. On huge pages there are 150 times fewer of them to clear, which shortens an
+update by a seventh or more (benchmarks/update.py). glibc takes the wish from the environment when a
+process starts, so a process without it starts itself once more, before anything heavy is imported.
 """
 
 import os
