@@ -24,19 +24,27 @@ def params_of(run_dir):
     return jax.tree.leaves(load_pretrained(run_dir / "policies" / "4").params)
 
 
+def kill_after(process, run_dir, num_records, rng):
+    """SIGKILL shortly after the metrics file has so many lines: between any two of what follows."""
+    metrics = run_dir / "metrics.jsonl"
+    while process.poll() is None:
+        if metrics.exists() and metrics.read_bytes().count(b"\n") >= num_records:
+            time.sleep(rng.uniform(0.0, 0.3))
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
 @pytest.mark.slow
 def test_runs_killed_at_random_moments_end_in_the_same_bits(tmp_path, tiny_checkpoint):
-    began = time.monotonic()
-    assert start(tmp_path / "whole", tiny_checkpoint).wait() == 0
-    whole_secs = time.monotonic() - began
+    whole = tmp_path / "whole" / "run"  # the directory's name is part of every id
+    assert start(whole, tiny_checkpoint).wait() == 0
     rng = random.Random(0)
-    for number in range(4):
-        run_dir = tmp_path / f"killed{number}"
-        for _ in range(3):
-            process = start(run_dir, tiny_checkpoint)
-            time.sleep(rng.uniform(0.3, 1.0) * whole_secs)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    for number in range(3):
+        run_dir = tmp_path / f"killed{number}" / "run"
+        for num_records in (2, 3, 4):  # the evaluation before, then updates
+            kill_after(start(run_dir, tiny_checkpoint), run_dir, num_records, rng)
         assert start(run_dir, tiny_checkpoint).wait() == 0
-        for left, right in zip(params_of(run_dir), params_of(tmp_path / "whole"), strict=True):
+        for left, right in zip(params_of(run_dir), params_of(whole), strict=True):
             np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
