@@ -87,21 +87,18 @@ class InitialValueSettings:
             reward_wrong=reward_map.rejected,
         )
 
-    def wants_more(self, num_taken: int, estimate: InitialValueEstimate) -> bool:
+    def wants_more(self, num_taken: int, error_nats: float) -> bool:
         """Whether the interval is too wide and there is room for `num_samples` more.
 
         Args:
           num_taken: samples so far, those without a reward included.
-          estimate: with its standard error in nats.
+          error_nats: the standard error of the estimate.
         """
         limit = self.num_samples if self.max_samples is None else self.max_samples
         if num_taken + self.num_samples > limit:
             return False
         # Equal rewards have no spread: that tells nothing about rewards not seen yet.
-        return estimate.standard_error in (0.0, math.inf) or self._is_wide(estimate)
-
-    def _is_wide(self, estimate: InitialValueEstimate) -> bool:
-        return estimate.standard_error > self.max_error
+        return error_nats == 0 or error_nats > self.max_error
 
 
 class InitialValues:
@@ -166,7 +163,9 @@ class InitialValues:
             pending = [
                 problem
                 for problem in pending
-                if self._settings.wants_more(num_taken, self._in_nats(estimates[problem.id]))
+                if self._settings.wants_more(
+                    num_taken, estimates[problem.id].standard_error / self._beta
+                )
             ]
         return [
             InitialValue(
@@ -209,9 +208,6 @@ class InitialValues:
                 f"{self._settings.num_samples} reference samples"
             )
         return self._settings.estimate(rewards, self._beta, self._reward_map)
-
-    def _in_nats(self, estimate: InitialValueEstimate) -> InitialValueEstimate:
-        return estimate._replace(standard_error=estimate.standard_error / self._beta)
 
 
 class RunningInitialValues:

@@ -54,9 +54,9 @@ def test_running_values_survive_a_checkpoint_and_are_forgotten_with_their_refere
 def test_more_samples_are_taken_while_the_interval_is_wide(rewards, wants):
     settings = InitialValueSettings(num_samples=4, max_samples=12, max_error=0.7)
     estimate = settings.estimate(rewards, 0.2, BINARY)
-    in_nats = estimate._replace(standard_error=estimate.standard_error / 0.2)
-    assert settings.wants_more(len(rewards), in_nats) == wants
-    assert not InitialValueSettings(num_samples=4).wants_more(len(rewards), in_nats)
+    error_nats = estimate.standard_error / 0.2
+    assert settings.wants_more(len(rewards), error_nats) == wants
+    assert not InitialValueSettings(num_samples=4).wants_more(len(rewards), error_nats)
 
 
 def test_the_pass_rate_estimator_reads_the_runs_two_rewards():
