@@ -4,6 +4,7 @@ import importlib
 import re
 from pathlib import Path
 
+import gin
 import pytest
 import seqio
 
@@ -31,7 +32,9 @@ def my_task(tmp_path_factory):
     (folder / "my_task.py").write_text(MODULE)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        yield importlib.import_module("my_task")
+        with gin.unlock_config():  # a config that another test read leaves it locked
+            module = importlib.import_module("my_task")
+        yield module
     seqio.TaskRegistry.remove("sums")
 
 
