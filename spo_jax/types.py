@@ -87,7 +87,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TestResult:
-    """One test of one submission."""
+    """One test of one submission. `output` is the beginning of a wrong output, else empty."""
 
     __test__ = False  # not a test of pytest's
 
@@ -95,6 +95,7 @@ class TestResult:
     cpu_secs: float = 0.0
     wall_secs: float = 0.0
     message: str = ""
+    output: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

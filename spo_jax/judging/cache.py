@@ -102,7 +102,13 @@ def _to_record(key: str, judgement: Judgement) -> dict:
         "key": key,
         "verdict": judgement.verdict.value,
         "tests": [
-            [test.verdict.value, round(test.cpu_secs, 4), round(test.wall_secs, 4), test.message]
+            [
+                test.verdict.value,
+                round(test.cpu_secs, 4),
+                round(test.wall_secs, 4),
+                test.message,
+                *([test.output] if test.output else []),
+            ]
             for test in judgement.tests
         ],
         "num_tests": judgement.num_tests,
@@ -116,8 +122,14 @@ def _from_record(record: dict) -> Judgement:
     return Judgement(
         verdict=Verdict(record["verdict"]),
         tests=tuple(
-            TestResult(verdict=Verdict(verdict), cpu_secs=cpu, wall_secs=wall, message=message)
-            for verdict, cpu, wall, message in record["tests"]
+            TestResult(
+                verdict=Verdict(verdict),
+                cpu_secs=cpu,
+                wall_secs=wall,
+                message=message,
+                output="".join(output),
+            )
+            for verdict, cpu, wall, message, *output in record["tests"]
         ),
         num_tests=record["num_tests"],
         backend=record["backend"],

@@ -9,6 +9,7 @@ from spo_jax.types import TestCase, TestResult, Verdict
 
 _NEAR_MEMORY_LIMIT = 0.9
 _MESSAGE_CHARS = 300
+_OUTPUT_BYTES = 2000  # of a wrong output, kept for feedback
 
 
 def classify(
@@ -23,12 +24,20 @@ def classify(
         cpu_secs=outcome.cpu_secs,
         wall_secs=outcome.wall_secs,
         message=printable(message),
+        output=_excerpt(outcome, submission) if verdict is Verdict.WA else "",
     )
 
 
 def printable(text: str) -> str:
     """Without control characters: messages quote the program, and are shown on terminals."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _excerpt(outcome: Outcome, submission: Submission) -> str:
+    """The beginning of what the program printed or returned, line breaks kept."""
+    output = outcome.stdout if submission.fn_name is None else outcome.result
+    lines = output[:_OUTPUT_BYTES].decode("utf-8", "replace").split("\n")
+    return "\n".join(map(printable, lines))
 
 
 def _failure(outcome: Outcome, submission: Submission) -> tuple[Verdict, str] | None:

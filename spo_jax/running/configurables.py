@@ -20,6 +20,7 @@ from spo_jax.objectives import (
     TokenQRegression,
     TrajectoryBalance,
 )
+from spo_jax.problems.feedback import FeedbackTemplate
 from spo_jax.problems.letters import NamedLetters
 from spo_jax.problems.prompts import PromptTemplate, TextTemplate
 from spo_jax.running.settings import (
@@ -38,6 +39,7 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     BatchSettings,
     EvaluationSettings,
     ExactMatch,
+    FeedbackTemplate,
     GeometricSchedule,
     GRPO,
     InitialValueSettings,
