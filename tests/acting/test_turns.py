@@ -1,6 +1,7 @@
 """Dialogues of several turns: a scripted sampler and a judge that looks answers up."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import types
 
@@ -12,7 +13,7 @@ from spo_jax.acting.dialogues import FeedbackLoop
 from spo_jax.acting.evaluator import EvaluationSettings, evaluate
 from spo_jax.acting.rollouts import Prompter, RolloutWorker
 from spo_jax.errors import UserError
-from spo_jax.judging import RewardMap
+from spo_jax.judging import CachedJudge, Judge, RewardMap
 from spo_jax.models.testing import byte_tokenizer
 from spo_jax.problems.feedback import FeedbackTemplate
 from spo_jax.problems.prompts import PromptTemplate
@@ -205,3 +206,26 @@ def test_what_is_long_is_cut_and_the_cut_is_marked():
     result = TestResult(verdict=Verdict.WA, output="12345")
     text = template.message(PROBLEM, types.SimpleNamespace(tests=(result,)), 1)
     assert "\n123 [...]" in text and "1234" not in text
+
+
+def test_trap_verdict_on_the_public_tests_is_remembered_as_that_on_all(tmp_path):
+    """By the real judge with its memory, and again from the memory alone."""
+    problem = dataclasses.replace(
+        PROBLEM,
+        public_tests=(TestCase(input="1\n", output="2\n"), TestCase(input="2\n", output="4\n")),
+        private_tests=(TestCase(input="5\n", output="10\n"),),
+    )
+    wrong = "print(int(input()) + 40)"
+    half = "n = int(input())\nprint(2 * n if n < 5 else 0)"
+    texts = []
+    with Judge(num_workers=1, allow_unsandboxed=True) as judge:
+        for _ in range(2):
+            with contextlib.closing(CachedJudge(judge, tmp_path / "verdicts.jsonl")) as cached:
+                worker = RolloutWorker(Script(wrong, half), cached, PROMPTER, FeedbackLoop(3))
+                [[rollout]] = worker.run(None, [problem], [[5]], SamplerSettings())
+                hits = cached.num_hits
+            assert rollout.judgement.verdict is Verdict.WA  # on the hidden test
+            assert rollout.judgement.num_tests == 3
+            texts.append(TOKENIZER.decode(rollout.completion.tokens))
+    assert texts[0] == texts[1] and hits == 3
+    assert "Input:\n1\nExpected output:\n2\nYour output:\n41\n" in texts[0]
