@@ -105,7 +105,7 @@ class Judgement:
       verdict: AC, or the verdict of the first failing test, or CE or IE of the whole submission.
       tests: results in the order of `Problem.tests`.
       num_tests: how many tests the problem has.
-      backend: the sandbox that ran it, for example 'bubblewrap'.
+      backend: the sandbox that ran it, for example 'zygote'.
       layers: protections that were active.
       message: one line for a person.
     """

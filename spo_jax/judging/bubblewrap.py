@@ -1,4 +1,8 @@
-"""The backend `bubblewrap`: one sandbox per submission, a fork of a warm interpreter per test.
+"""The backends `zygote` and `exec`: a long-lived bubblewrap sandbox for each worker of the judge.
+
+In `zygote` every test is a fork of a warm interpreter, in `exec` a fresh interpreter or a compiled
+program. A sandbox in which a test left anything behind, or anything unexpected happened, is
+replaced.
 
 As root, bubblewrap alone is no sandbox (the program would keep every capability over the host), so
 an unprivileged user id of the host is taken first. Inside: own user, process, network, mount, IPC
@@ -7,17 +11,18 @@ interpreter, nothing else; an empty environment; a small /tmp.
 """
 
 import functools
-import importlib.resources
 import os
 import resource
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from spo_jax.judging.inside import program_environment, zygote_command
 from spo_jax.judging.interface import SandboxError, Submission
 from spo_jax.judging.interpreters import Interpreter
+from spo_jax.judging.sandbox import START_SECS, SandboxProcess
 from spo_jax.judging.seccomp import program_filter, runner_filter
-from spo_jax.judging.session import RunnerSession, SandboxProcess
+from spo_jax.judging.session import RunnerSession
 from spo_jax.judging.streams import sealed_file
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -47,32 +52,60 @@ class Bubblewrap:
     """Implements `interface.Backend`.
 
     Args:
-      interpreter: runs the programs.
+      interpreter: runs the programs and the trusted code beside them.
+      name: 'zygote' or 'exec'.
     Raises:
       SandboxError: bubblewrap, or as root a tool to give up privileges, is not installed.
     """
 
-    name = "bubblewrap"
-
-    def __init__(self, interpreter: Interpreter):
+    def __init__(self, interpreter: Interpreter, name: str):
+        self.name = name
         self.interpreter = interpreter
         self._bwrap = _require("bwrap", "bubblewrap")
         self._setpriv = _require("setpriv", "util-linux") if os.geteuid() == 0 else None
         self._prlimit = shutil.which("prlimit")
-        self._runner_text = runner_text()
         self._program_filter = program_filter()
+        self._binary_filter = program_filter(starts_binary=True)
         self._runner_filter = runner_filter()
         self._limits_threads = os.geteuid() == 0 or kernel_version() >= (5, 14)
         layers = list(_LAYERS)
         layers += ["seccomp"] if self._program_filter else []
         layers += ["thread-limit"] if self._limits_threads else []
         self.layers = tuple(layers)
+        self._idle: dict[int, tuple[SandboxProcess, int]] = {}  # slot: sandbox, bytes of its /tmp
 
     def open(self, submission: Submission, slot: int) -> RunnerSession:
+        is_binary = submission.language == "cpp"
+        file_bytes = submission.limits.file_bytes
+        return RunnerSession(
+            self._take(slot, file_bytes),
+            submission,
+            starts_image=self.name == "exec" or is_binary,
+            program_filter=self._binary_filter if is_binary else self._program_filter,
+            limits_threads=self._limits_threads,
+            give_back=lambda process: self._idle.update({slot: (process, file_bytes)}),
+        )
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.popitem()[1][0].close()
+
+    def _take(self, slot: int, file_bytes: int) -> SandboxProcess:
+        process, its_bytes = self._idle.pop(slot, (None, 0))
+        if process is not None:
+            if its_bytes == file_bytes and not process.has_ended():
+                return process
+            process.close()
+        return self._start(slot, file_bytes)
+
+    def _start(self, slot: int, file_bytes: int) -> SandboxProcess:
         filters = [sealed_file(self._runner_filter)] if self._runner_filter else []
         try:
             process = SandboxProcess(
-                lambda control, info: self._command(submission, slot, control, info, filters),
+                lambda control, info: [
+                    *self._command(slot, file_bytes, info, filters),
+                    *zygote_command(self.interpreter, control, True),
+                ],
                 inherited=filters,
                 has_namespace=True,
                 environment={"PATH": "/usr/bin:/bin"},
@@ -80,31 +113,29 @@ class Bubblewrap:
         finally:
             for descriptor in filters:
                 os.close(descriptor)
-        return RunnerSession(
-            process,
-            submission,
-            program_filter=self._program_filter,
-            limits_threads=self._limits_threads,
-        )
+        try:
+            if not process.receive(START_SECS).startswith("ready "):
+                raise SandboxError(process.stderr_text() or "the runner did not start")
+        except BaseException:
+            process.close()
+            raise
+        return process
 
-    def _command(
-        self, submission: Submission, slot: int, control: int, info: int, filters: Sequence[int]
-    ) -> list[str]:
+    def _command(self, slot: int, file_bytes: int, info: int, filters: Sequence[int]) -> list[str]:
         command = [*self._outer_commands(slot), self._bwrap, "--unshare-all", "--unshare-user"]
         command += ["--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
         command += ["--uid", "65534", "--gid", "65534", "--hostname", "judge"]
         command += [*_library_mounts(), *_interpreter_mounts(self.interpreter)]
         for device in _DEVICES:
             command += ["--dev-bind-try", f"/dev/{device}", f"/dev/{device}"]
-        command += ["--size", str(submission.limits.file_bytes), "--tmpfs", "/tmp"]
+        command += ["--size", str(file_bytes), "--tmpfs", "/tmp"]
         command += ["--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]
         for name, value in program_environment().items():
             command += ["--setenv", name, value]
         command += ["--info-fd", str(info)]
         for descriptor in filters:
             command += ["--seccomp", str(descriptor)]
-        interpreter = str(self.interpreter.executable)
-        return [*command, *runner_command(interpreter, self._runner_text, control, True)]
+        return command
 
     def _outer_commands(self, slot: int) -> list[str]:
         command = []
@@ -117,32 +148,6 @@ class Bubblewrap:
             command += [self._setpriv, "--reuid", user_id, "--regid", user_id, "--clear-groups"]
             command += ["--inh-caps=-all", "--no-new-privs"]
         return command
-
-
-def runner_text() -> str:
-    return (importlib.resources.files("spo_jax.judging") / "runner.py").read_text("utf-8")
-
-
-def runner_command(interpreter: str, text: str, control: int, owns_pid_namespace: bool) -> list:
-    """-s -S: no site packages. Not -I, which would ignore the fixed hash seed."""
-    flags = ["-s", "-S", "-X", "utf8", "-X", "int_max_str_digits=0"]
-    return [interpreter, *flags, "-c", text, str(control), str(int(owns_pid_namespace))]
-
-
-def program_environment() -> dict[str, str]:
-    """Everything a program finds in its environment.
-
-    The hash seed makes verdicts repeatable; one allocator arena keeps threads from reserving
-    64 MiB of address space each.
-    """
-    return {
-        "HOME": "/tmp",
-        "LANG": "C.UTF-8",
-        "MALLOC_ARENA_MAX": "1",
-        "PATH": "/usr/bin:/bin",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": "0",
-    }
 
 
 def unprivileged_user_id(slot: int) -> int:

@@ -26,11 +26,13 @@ class Submission:
     """A program to run.
 
     Attributes:
+      language: 'python3' or 'cpp'.
       source: UTF-8, without NUL bytes.
       fn_name: the function to call with each test's arguments, or None for standard input.
       limits: of each test.
     """
 
+    language: str = "python3"
     source: bytes
     fn_name: str | None
     limits: Limits
@@ -64,14 +66,14 @@ class Outcome:
 class Session(Protocol):
     """One program in its sandbox, compiled. Used by one thread at a time."""
 
-    def run(self, test_input: bytes) -> Outcome:
-        """Runs one test. Raises SandboxError."""
+    def run(self, test_input: bytes, cpu_secs: float) -> Outcome:
+        """Runs one test, which is ended after `cpu_secs` of CPU. Raises SandboxError."""
 
     def kill(self) -> None:
         """Makes a running test fail. The only method that other threads may call."""
 
     def close(self) -> None:
-        """Ends every process of the sandbox and waits until none is left. Safe to call twice."""
+        """Ends the program and gives up the sandbox: it is clean, or ended. Safe to call twice."""
 
 
 class Backend(Protocol):
@@ -81,7 +83,10 @@ class Backend(Protocol):
     layers: tuple[str, ...]
 
     def open(self, submission: Submission, slot: int) -> Session:
-        """Starts a sandbox and compiles. Raises CompileError or SandboxError.
+        """Takes the slot's sandbox, or starts it, and compiles. Raises CompileError, SandboxError.
 
         `slot` tells the judge's workers apart: no two sandboxes of a slot live at once.
         """
+
+    def close(self) -> None:
+        """Ends the sandboxes that are idle."""

@@ -43,6 +43,8 @@ class Judge:
       comparison: how outputs are compared.
       python: the interpreter programs run under; default: ours, or the system's where ours cannot
         be read inside the sandbox.
+      backend: 'zygote' (a fork of a warm interpreter per test), 'exec' (a fresh interpreter per
+        test), or None for the first of these that works here.
     Raises:
       UserError: no working sandbox (the message says what to install), or a bad argument.
     """
@@ -56,12 +58,15 @@ class Judge:
         limits: Limits | None = None,
         comparison: OutputComparison | None = None,
         python: str | None = None,
+        backend: str | None = None,
     ):
         if num_workers is None:
             num_workers = len(os.sched_getaffinity(0))
         if num_workers < 1:
             raise UserError(f"judge num_workers={num_workers} must be at least 1")
-        self._backend = choose_backend(python=python, allow_unsandboxed=allow_unsandboxed)
+        self._backend = choose_backend(
+            python=python, allow_unsandboxed=allow_unsandboxed, name=backend
+        )
         self._stop_at_first_failure = stop_at_first_failure
         self._limits = limits or Limits()
         self._comparison = comparison or OutputComparison()
@@ -104,6 +109,7 @@ class Judge:
             for session in running:
                 session.kill()
         self._executor.shutdown(wait=True, cancel_futures=abort)
+        self._backend.close()
 
     def judge(self, problem: Problem, code: str | None, language: str = "python3") -> Judgement:
         """Judges one program and waits for it."""
@@ -208,7 +214,9 @@ class Judge:
             for test in problem.tests:
                 if session is None:
                     session = self._open(submission, slot)
-                outcome = session.run(test.input.encode("utf-8", "surrogatepass"))
+                outcome = session.run(
+                    test.input.encode("utf-8", "surrogatepass"), submission.limits.cpu_secs
+                )
                 results.append(classify(outcome, test, submission, self._comparison))
                 if results[-1].verdict is not Verdict.AC and self._stop_at_first_failure:
                     return

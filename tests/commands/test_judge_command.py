@@ -39,7 +39,7 @@ def test_accepted_program_as_json(spo_judge):
     assert record["verdict"] == "AC"
     assert [test["verdict"] for test in record["tests"]] == ["AC", "AC", "AC"]
     assert [test["kind"] for test in record["tests"]] == ["public", "public", "private"]
-    assert record["backend"] == "bubblewrap"
+    assert record["backend"] == "zygote"
     assert record["timings"]["wall_secs"] > 0
 
 
