@@ -87,13 +87,14 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TestResult:
-    """One test of one submission."""
+    """One test of one submission: time used, and the largest resident memory."""
 
     __test__ = False  # not a test of pytest's
 
     verdict: Verdict
     cpu_secs: float = 0.0
     wall_secs: float = 0.0
+    peak_bytes: int = 0
     message: str = ""
 
 

@@ -10,13 +10,23 @@ and host name namespaces; no capabilities; a read-only file system that holds th
 interpreter, nothing else; an empty environment; a small /tmp.
 """
 
+import dataclasses
 import functools
+import math
 import os
 import resource
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from spo_jax.judging.compilation import (
+    BINARY_BYTES,
+    Compiler,
+    compile_binary,
+    find_compiler,
+)
+from spo_jax.judging.compilation import MEMORY_BYTES as COMPILER_MEMORY_BYTES
+from spo_jax.judging.compilation import TMP_BYTES as COMPILER_TMP_BYTES
 from spo_jax.judging.inside import program_environment, zygote_command
 from spo_jax.judging.interface import SandboxError, Submission
 from spo_jax.judging.interpreters import Interpreter
@@ -74,6 +84,18 @@ class Bubblewrap:
         self.layers = tuple(layers)
         self._idle: dict[int, tuple[SandboxProcess, int]] = {}  # slot: sandbox, bytes of its /tmp
 
+    def compile(self, submission: Submission, slot: int) -> Submission:
+        if submission.language != "cpp":
+            return submission
+        compiler = find_compiler()
+        seconds = submission.limits.compile_secs
+        binary = compile_binary(
+            submission.source,
+            seconds,
+            lambda stdin, stdout: self._start_compiler(compiler, slot, seconds, stdin, stdout),
+        )
+        return dataclasses.replace(submission, source=binary)
+
     def open(self, submission: Submission, slot: int) -> RunnerSession:
         is_binary = submission.language == "cpp"
         file_bytes = submission.limits.file_bytes
@@ -99,20 +121,13 @@ class Bubblewrap:
         return self._start(slot, file_bytes)
 
     def _start(self, slot: int, file_bytes: int) -> SandboxProcess:
-        filters = [sealed_file(self._runner_filter)] if self._runner_filter else []
-        try:
-            process = SandboxProcess(
-                lambda control, info: [
-                    *self._command(slot, file_bytes, info, filters),
-                    *zygote_command(self.interpreter, control, True),
-                ],
-                inherited=filters,
-                has_namespace=True,
-                environment={"PATH": "/usr/bin:/bin"},
-            )
-        finally:
-            for descriptor in filters:
-                os.close(descriptor)
+        process = self._launch(
+            lambda control: zygote_command(self.interpreter, control, True),
+            limits={"stack": _stack_bytes(), "core": 0},
+            mounts=_interpreter_mounts(self.interpreter),
+            slot=slot,
+            tmp_bytes=file_bytes,
+        )
         try:
             if not process.receive(START_SECS).startswith("ready "):
                 raise SandboxError(process.stderr_text() or "the runner did not start")
@@ -121,14 +136,67 @@ class Bubblewrap:
             raise
         return process
 
-    def _command(self, slot: int, file_bytes: int, info: int, filters: Sequence[int]) -> list[str]:
-        command = [*self._outer_commands(slot), self._bwrap, "--unshare-all", "--unshare-user"]
+    def _start_compiler(
+        self, compiler: Compiler, slot: int, cpu_secs: float, stdin: int, stdout: int
+    ) -> SandboxProcess:
+        mounts = ["--symlink", "/usr/bin", "/bin"] if os.path.islink("/bin") else []
+        for directory in compiler.directories:
+            if directory not in _LIBRARY_DIRECTORIES:
+                mounts += ["--ro-bind", directory, directory]
+        return self._launch(
+            lambda control: compiler.command,
+            limits={
+                "core": 0,
+                "cpu": math.ceil(cpu_secs),
+                "as": COMPILER_MEMORY_BYTES,
+                "fsize": BINARY_BYTES,
+            },
+            mounts=mounts,
+            slot=slot,
+            tmp_bytes=COMPILER_TMP_BYTES,
+            stdin=stdin,
+            stdout=stdout,
+        )
+
+    def _launch(
+        self,
+        make_command: Callable[[int], list[str]],
+        *,
+        limits: dict[str, int],
+        mounts: Sequence[str],
+        slot: int,
+        tmp_bytes: int,
+        stdin: int | None = None,
+        stdout: int | None = None,
+    ) -> SandboxProcess:
+        filters = [sealed_file(self._runner_filter)] if self._runner_filter else []
+        try:
+            return SandboxProcess(
+                lambda control, info: [
+                    *self._outer_commands(slot, limits),
+                    *self._sandbox_command(mounts, tmp_bytes, info, filters),
+                    *make_command(control),
+                ],
+                inherited=filters,
+                has_namespace=True,
+                environment={"PATH": "/usr/bin:/bin"},
+                stdin=stdin,
+                stdout=stdout,
+            )
+        finally:
+            for descriptor in filters:
+                os.close(descriptor)
+
+    def _sandbox_command(
+        self, mounts: Sequence[str], tmp_bytes: int, info: int, filters: Sequence[int]
+    ) -> list[str]:
+        command = [self._bwrap, "--unshare-all", "--unshare-user"]
         command += ["--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
         command += ["--uid", "65534", "--gid", "65534", "--hostname", "judge"]
-        command += [*_library_mounts(), *_interpreter_mounts(self.interpreter)]
+        command += [*_library_mounts(), *mounts]
         for device in _DEVICES:
             command += ["--dev-bind-try", f"/dev/{device}", f"/dev/{device}"]
-        command += ["--size", str(file_bytes), "--tmpfs", "/tmp"]
+        command += ["--size", str(tmp_bytes), "--tmpfs", "/tmp"]
         command += ["--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]
         for name, value in program_environment().items():
             command += ["--setenv", name, value]
@@ -137,17 +205,21 @@ class Bubblewrap:
             command += ["--seccomp", str(descriptor)]
         return command
 
-    def _outer_commands(self, slot: int) -> list[str]:
+    def _outer_commands(self, slot: int, limits: dict[str, int]) -> list[str]:
         command = []
         if self._prlimit:
-            hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
-            size = _STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, _STACK_BYTES)
-            command += [self._prlimit, f"--stack={size}:{size}", "--core=0:0"]
+            command += [self._prlimit]
+            command += [f"--{name}={value}:{value}" for name, value in limits.items()]
         if self._setpriv:
             user_id = str(unprivileged_user_id(slot))
             command += [self._setpriv, "--reuid", user_id, "--regid", user_id, "--clear-groups"]
             command += ["--inh-caps=-all", "--no-new-privs"]
         return command
+
+
+def _stack_bytes() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    return _STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, _STACK_BYTES)
 
 
 def unprivileged_user_id(slot: int) -> int:

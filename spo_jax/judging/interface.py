@@ -6,6 +6,7 @@ A backend never sees an expected output and never decides a verdict.
 import dataclasses
 from typing import Literal, Protocol
 
+from spo_jax.judging.interpreters import Interpreter
 from spo_jax.judging.limits import Limits
 
 
@@ -27,7 +28,7 @@ class Submission:
 
     Attributes:
       language: 'python3' or 'cpp'.
-      source: UTF-8, without NUL bytes.
+      source: UTF-8, without NUL bytes; or what `Backend.compile` made of it.
       fn_name: the function to call with each test's arguments, or None for standard input.
       limits: of each test.
     """
@@ -81,6 +82,13 @@ class Backend(Protocol):
 
     name: str
     layers: tuple[str, ...]
+    interpreter: Interpreter
+
+    def compile(self, submission: Submission, slot: int) -> Submission:
+        """What `open` takes: of a language that is compiled, the binary in place of the source.
+
+        Raises CompileError or SandboxError.
+        """
 
     def open(self, submission: Submission, slot: int) -> Session:
         """Takes the slot's sandbox, or starts it, and compiles. Raises CompileError, SandboxError.

@@ -79,7 +79,7 @@ class SandboxProcess:
     def stderr_text(self) -> str:
         """The end of what the sandbox command and the runner wrote to standard error."""
         size = os.fstat(self._stderr).st_size
-        data = os.pread(self._stderr, 2000, max(0, size - 2000))
+        data = os.pread(self._stderr, 8000, max(0, size - 8000))
         return data.decode("utf-8", "replace").strip()
 
     def exit_status(self) -> int | None:
