@@ -203,6 +203,8 @@ class RunnerSession:
         streams: Sequence[bytearray],
     ) -> Outcome:
         status, cpu_secs, peak_kib, runner_stopped_by, is_set_up, is_spent = report
+        if is_set_up != "1" and os.WIFSIGNALED(int(status)):
+            raise RunnerLostError("a test was killed before its program started")
         if is_set_up != "1":
             raise SandboxError(f"a test could not be set up: {streams[1].decode(errors='replace')}")
         if not stopped_by and runner_stopped_by in ("cpu", "files"):
