@@ -5,6 +5,7 @@ library and `spo_jax.types` only, never jax.
 """
 
 from spo_jax.judging.cache import CachedJudge, SubmitsPrograms
+from spo_jax.judging.checkers import Checker, find_checker, register_checker
 from spo_jax.judging.comparison import OutputComparison
 from spo_jax.judging.extraction import extract_program
 from spo_jax.judging.limits import Limits
@@ -21,6 +22,7 @@ from spo_jax.judging.verifiers import (
 
 __all__ = [
     "CachedJudge",
+    "Checker",
     "ExactMatch",
     "Judge",
     "Limits",
@@ -32,6 +34,8 @@ __all__ = [
     "Verifier",
     "VerifierJudge",
     "extract_program",
+    "find_checker",
     "judged",
     "probe_sandbox",
+    "register_checker",
 ]

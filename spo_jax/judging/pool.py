@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from spo_jax.errors import UserError, nearest
+from spo_jax.judging.checkers import comparison_of, find_checker
 from spo_jax.judging.classification import classify, printable
 from spo_jax.judging.comparison import OutputComparison, parse_json
 from spo_jax.judging.interface import (
@@ -204,12 +205,13 @@ class Judge:
         self, problem: Problem, submission: Submission, slot: int, results: list[TestResult]
     ) -> None:
         session: Session | None = None
+        comparison = comparison_of(problem, self._comparison)
         try:
             for test in problem.tests:
                 if session is None:
                     session = self._open(submission, slot)
                 outcome = session.run(test.input.encode("utf-8", "surrogatepass"))
-                results.append(classify(outcome, test, submission, self._comparison))
+                results.append(classify(outcome, test, submission, comparison))
                 if results[-1].verdict is not Verdict.AC and self._stop_at_first_failure:
                     return
                 if outcome.is_spent:
@@ -251,6 +253,8 @@ def check_judgeable(problem: Problem) -> None:
     """Raises UserError when no program could be judged on `problem`."""
     if not problem.tests:
         raise UserError(f"problem '{problem.id}' has no tests: every program would be accepted")
+    if problem.checker is not None:
+        find_checker(problem.checker)
     if problem.fn_name is None:
         return
     if not problem.fn_name.isidentifier():

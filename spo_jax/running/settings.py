@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping
 
 from spo_jax.errors import UserError
+from spo_jax.judging.comparison import ComparisonMode, OutputComparison
+from spo_jax.problems.contests.rules import ContestRules
 from spo_jax.types import SamplerSettings
 
 
@@ -38,6 +40,10 @@ class ProblemSource:
       max_problems: of the training split, spread evenly over it; 0 for all.
       trust_labels: believe which written solutions are right, instead of judging all of them at
         the start. For sets that were verified when they were built, such as the starter set.
+      data_dir: for the tasks 'code_contests' and 'taco': the directory with the published files;
+        '' downloads them.
+      rules: how their rows become problems.
+      exclude: file of problems to leave out, as `spo problems check` writes it; '' for none.
     """
 
     task: str = "spo_starter"
@@ -45,6 +51,9 @@ class ProblemSource:
     eval_split: str = "test"
     max_problems: int = 0
     trust_labels: bool = False
+    data_dir: str = ""
+    rules: ContestRules = ContestRules()
+    exclude: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,11 +139,14 @@ class JudgeSettings:
     Attributes:
       num_workers: programs judged at once; 0 for one per processor.
       allow_unsandboxed: run model-written programs without protection where no sandbox works.
+      comparison: of outputs: 'strict', or 'code_contests' or 'taco' to reproduce published numbers.
     """
 
     num_workers: int = 0
     allow_unsandboxed: bool = False
+    comparison: ComparisonMode = "strict"
 
     def __post_init__(self) -> None:
         if self.num_workers < 0:
             raise UserError(f"num_workers={self.num_workers} must be at least 0")
+        OutputComparison(mode=self.comparison)  # raises for an unknown mode
