@@ -43,7 +43,7 @@ class OutputComparison:
       tolerance: absolute or relative difference allowed between decimals.
       ignore_case: compare letters without regard to case.
       mode: 'strict', or 'code_contests' or 'taco': as in the published evaluations, with their
-        mistakes (`published.py`), to reproduce their numbers. The other two fields then say nothing.
+        mistakes (`published.py`), to reproduce their numbers; the other fields then say nothing.
 
     Raises:
       UserError: the mode is unknown.

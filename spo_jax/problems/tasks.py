@@ -109,12 +109,14 @@ def load_task_problems(
         counted = Tally() if tally is None else tally
         if isinstance(task.source, ContestSource):
             task = task.replace(source=task.source.reading(data_dir, rules, counted))
-        problems += [each for each in _task_problems(task, split) if each.id not in excluded]
+        problems += _task_problems(task, split)
         for line in counted.lines() if tally is None else ():
             print(f"{task.name}/{split}: {line}", file=sys.stderr)
-    if excluded:
-        print(f"{name}/{split}: up to {len(excluded)} problems excluded by {exclude}", file=sys.stderr)
-    return problems
+    kept = [problem for problem in problems if problem.id not in excluded]
+    if len(kept) < len(problems):
+        count = len(problems) - len(kept)
+        print(f"{name}/{split}: {count} problems excluded by {exclude}", file=sys.stderr)
+    return kept
 
 
 def _task_problems(task: seqio.Task, split: str) -> Iterator[Problem]:

@@ -28,7 +28,7 @@ def _list(feature: Any) -> Any:
     return tfds.features.Sequence(feature)
 
 
-class _PublishedFiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class _PublishedFiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """What both sets share.
 
     Args:
@@ -95,7 +95,7 @@ class _PublishedFiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 number += 1
 
 
-class CodeContests(_PublishedFiles, skip_registration=True):
+class CodeContests(_PublishedFiles, skip_registration=True):  # type: ignore[call-arg]
     """DeepMind CodeContests, with the numbers of the published parquet files for enums."""
 
     REPOSITORY = "deepmind/code_contests"
@@ -165,7 +165,7 @@ TACO_COLUMNS = (
 )
 
 
-class Taco(_PublishedFiles, skip_registration=True):
+class Taco(_PublishedFiles, skip_registration=True):  # type: ignore[call-arg]
     """BAAI TACO; all columns are texts, empty where the row has null."""
 
     REPOSITORY = "BAAI/TACO"

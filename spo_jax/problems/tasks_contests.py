@@ -1,4 +1,4 @@
-"""CodeContests and TACO as data sources of seqio: prepared rows become problems while they are read.
+"""CodeContests and TACO as data sources of seqio: rows become problems while they are read.
 
 `ContestSource` yields `inputs` and `record`, as every task of problems does.
 """
@@ -50,9 +50,7 @@ class ContestSource(seqio.FunctionDataSource):
         self._tally = tally or Tally()
         super().__init__(self._dataset, splits=tuple(SPLITS))
 
-    def reading(
-        self, data_dir: str, rules: ContestRules | None, tally: Tally
-    ) -> "ContestSource":
+    def reading(self, data_dir: str, rules: ContestRules | None, tally: Tally) -> "ContestSource":
         """The same set from another directory, by other rules."""
         source = ContestSource(self._name, data_dir or self._data_dir, rules or self._rules)
         source._tally = tally
@@ -96,7 +94,8 @@ class ContestSource(seqio.FunctionDataSource):
             rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
             return frozenset(row["idx"] for row in rows if row["special_judge"])
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: lines must hold 'idx' and 'special_judge': {error}") from error
+            rule = "lines must hold 'idx' and 'special_judge'"
+            raise UserError(f"{path}: {rule}: {error!r}") from error
 
     def _dataset(
         self, split: str, shuffle_files: bool = False, seed: int | None = None

@@ -42,7 +42,7 @@ class ProblemSource:
         the start. For sets that were verified when they were built, such as the starter set.
       data_dir: for the tasks 'code_contests' and 'taco': the directory with the published files;
         '' downloads them.
-      rules: how their rows become problems.
+      rules: how their rows become problems; None for `ContestRules()`.
       exclude: file of problems to leave out, as `spo problems check` writes it; '' for none.
     """
 
@@ -52,7 +52,7 @@ class ProblemSource:
     max_problems: int = 0
     trust_labels: bool = False
     data_dir: str = ""
-    rules: ContestRules = ContestRules()
+    rules: ContestRules | None = None
     exclude: str = ""
 
 

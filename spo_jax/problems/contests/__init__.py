@@ -1,1 +1,1 @@
-"""CodeContests and TACO: their published rows as problems. TensorFlow stays in tasks_builders.py."""
+"""CodeContests and TACO: their published rows as problems. Nothing here imports TensorFlow."""

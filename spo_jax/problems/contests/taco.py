@@ -93,14 +93,12 @@ def _arguments(value: Any, fn_name: str | None) -> bytes:
 
 def _lines(value: Any) -> bytes:
     """Text of a test: a string, or a list of lines; other values are printed as Python would."""
-    if isinstance(value, list):
-        return b"\n".join(_lines(item) if isinstance(item, str) else _printed(item) for item in value)
-    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else _printed(value)
+    return b"\n".join(map(_line, value)) if isinstance(value, list) else _line(value)
 
 
-def _printed(value: Any) -> bytes:
+def _line(value: Any) -> bytes:
     if isinstance(value, list):
-        return b" ".join(_lines(item) if isinstance(item, str) else _printed(item) for item in value)
+        return b" ".join(map(_line, value))
     return str(value).encode("utf-8", "surrogateescape")
 
 

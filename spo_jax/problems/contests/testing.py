@@ -41,7 +41,7 @@ DOUBLE = "print(2 * int(input()))\n"
 TRIPLE = "print(3 * int(input()))\n"
 
 
-def tests_of(*pairs):
+def cases(*pairs):
     return {"input": [given for given, _ in pairs], "output": [wanted for _, wanted in pairs]}
 
 
@@ -53,9 +53,9 @@ def code_contests_row(name, **changes):
     return {
         "name": name,
         "description": "Read n. Print 2 * n.",
-        "public_tests": tests_of(("3\n", "6\n")),
-        "private_tests": tests_of(("5\n", "10\n")),
-        "generated_tests": tests_of(("7\n", "14\n")),
+        "public_tests": cases(("3\n", "6\n")),
+        "private_tests": cases(("5\n", "10\n")),
+        "generated_tests": cases(("7\n", "14\n")),
         "source": 2,
         "difficulty": 7,
         "solutions": programs((PYTHON3, DOUBLE), (PYTHON2, "print 2 * input()"), (CPP, "int x;")),
