@@ -104,7 +104,7 @@ def load_task_problems(
             f"data_dir='{data_dir}' is for tasks that read a directory, such as "
             f"{', '.join(CONTESTS)}; '{name}' does not"
         )
-    problems = []
+    problems: list[Problem] = []
     for task in tasks:
         counted = Tally() if tally is None else tally
         if isinstance(task.source, ContestSource):

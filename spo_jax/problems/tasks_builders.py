@@ -4,7 +4,9 @@ A builder streams the published files into its own records once, in a cache dire
 files' names, sizes and times of change; later starts read these. Texts stay bytes.
 """
 
+import contextlib
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -189,7 +191,8 @@ def cache_directory() -> Path:
 
 def prepared(builder: tfds.core.DatasetBuilder) -> tfds.core.DatasetBuilder:
     """The builder, with its records written."""
-    builder.download_and_prepare()
+    with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+        builder.download_and_prepare()
     return builder
 
 
