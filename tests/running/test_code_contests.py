@@ -1,7 +1,13 @@
 """`train` on a directory of published files: the main path, changed by the lines of the source."""
 
+from pathlib import Path
+
+import spo_jax
 from spo_jax.acting.evaluator import EvaluationSettings
+from spo_jax.commands import gin_config
+from spo_jax.problems.contests.rules import ContestRules
 from spo_jax.problems.contests.testing import code_contests_row, write_code_contests
+from spo_jax.running.configurables import CONFIGURABLES
 from spo_jax.running.settings import (
     BatchSettings,
     MeshShape,
@@ -11,6 +17,19 @@ from spo_jax.running.settings import (
 )
 from spo_jax.train import train
 from spo_jax.trajectories import TrajectoryStore
+
+
+def test_the_lines_of_the_documentation_choose_it():
+    quickstart = Path(spo_jax.__file__).parents[1] / "configs" / "runs" / "quickstart.gin"
+    lines = [
+        "ProblemSource.task = 'code_contests'",
+        "ProblemSource.data_dir = '/data'",
+        "ProblemSource.rules = @ContestRules()",
+        "ContestRules.time_factor = 5.0",
+    ]
+    given = gin_config.configured_arguments(train, CONFIGURABLES, [str(quickstart)], lines)
+    assert (given["problems"].task, given["problems"].data_dir) == ("code_contests", "/data")
+    assert given["problems"].rules == ContestRules(time_factor=5.0)
 
 
 def test_training_on_a_directory_of_code_contests(tmp_path, tiny_checkpoint, monkeypatch):
