@@ -6,9 +6,8 @@ from typing import Any
 from spo_jax.acting.evaluator import EvaluationSettings, evaluate
 from spo_jax.judging import Verifier
 from spo_jax.problems.prompts import PromptTemplate, Template
-from spo_jax.problems.tasks import load_task_problems
 from spo_jax.reporting.progress import Progress
-from spo_jax.running.sampling_parts import build_sampling, promptable
+from spo_jax.running.sampling_parts import build_sampling, load_split, promptable
 from spo_jax.running.settings import JudgeSettings, ModelSource, ProblemSource, RolloutSettings
 
 
@@ -45,7 +44,7 @@ def evaluate_policy(
             verdicts_path=f"{output}.verdicts",
         )
         asked = promptable(
-            load_task_problems(problems.task, problems.eval_split),
+            load_split(problems, problems.eval_split),
             sampling,
             rollouts.max_prompt_tokens,
         )

@@ -62,6 +62,8 @@ class Problem:
       source: where it comes from, for example 'starter' or 'codeforces'.
       difficulty: the set's own scale, larger is harder; 0 is unknown.
       tags: free words; the starter set puts the template's name first.
+      checker: name of the special judge that decides about outputs (`judging.checkers`), or None:
+        they are compared with the expected ones.
     """
 
     id: str
@@ -78,6 +80,7 @@ class Problem:
     source: str = "unknown"
     difficulty: int = 0
     tags: tuple[str, ...] = ()
+    checker: str | None = None
 
     @property
     def tests(self) -> tuple[TestCase, ...]:

@@ -5,6 +5,8 @@ spo problems show starter/convert-units-minutes-to-seconds [--prompt fence] [--j
 spo problems show my_problem.json
 spo problems stats [--json]
 spo problems check [--split test] [--limit 20] [--json]
+spo problems check --task code_contests --data_dir DIRECTORY --write_exclusions unusable.jsonl
+spo problems decontaminate --train code_contests:train --test code_contests:test [--json]
 """
 
 import argparse
@@ -13,15 +15,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from spo_jax.commands import problem_checks
 from spo_jax.errors import UserError, nearest
+from spo_jax.problems.contests.rules import Tally
 from spo_jax.problems.prompts import PROMPT_TEMPLATES
 from spo_jax.problems.records import read_problem_file, record_from_problem
 from spo_jax.problems.sets import find_problem, load_problems, problem_sets
 from spo_jax.types import Problem
 
-HELP = "list, show, count or re-judge programming problems"
+HELP = "list, show, count, re-judge or decontaminate programming problems"
 
-_ACTIONS = ("list", "show", "stats", "check")
+_ACTIONS = ("list", "show", "stats", "check", "decontaminate")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("problem", nargs="?", help="show: a problem's id or a JSON file")
     parser.add_argument("--set", default="starter", help="problem set (default: starter)")
     parser.add_argument("--split", help="one split of the set (default: all)")
+    parser.add_argument("--task", help="a registered seqio task instead of a bundled set")
+    parser.add_argument("--data_dir", default="", help="directory with the files of --task")
     parser.add_argument("--limit", type=int, help="list, check: at most so many problems")
+    problem_checks.add_arguments(parser)
     parser.add_argument("--prompt", help="show: the prompt of this template instead of the problem")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -42,13 +49,21 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--limit={args.limit} must be at least 1")
     if args.action == "show":
         return _show(args)
+    if args.action == "decontaminate":
+        return problem_checks.decontaminate(args)
     if args.problem is not None:
         raise UserError(f"problems {args.action} takes no problem; got '{args.problem}'")
-    by_split = _chosen(args)
-    return {"list": _list, "stats": _stats, "check": _check}[args.action](by_split, args)
+    tally = Tally()
+    by_split = _chosen(args, tally)
+    if args.action == "check":
+        return problem_checks.check(by_split, tally, args)
+    return {"list": _list, "stats": _stats}[args.action](by_split, args)
 
 
-def _chosen(args: argparse.Namespace) -> dict[str, list[Problem]]:
+def _chosen(args: argparse.Namespace, tally: Tally) -> dict[str, list[Problem]]:
+    if args.task is not None:
+        split = args.split or "train"
+        return {split: problem_checks.task_problems(args, args.task, split, tally)[: args.limit]}
     sets = problem_sets()
     splits = [args.split] if args.split else sets.get(args.set, ("train",))
     return {split: load_problems(args.set, split)[: args.limit] for split in splits}
@@ -122,7 +137,8 @@ def _stats(by_split: dict[str, list[Problem]], args: argparse.Namespace) -> int:
     for row in rows:
         levels = ", ".join(f"{level}: {n}" for level, n in row["by_difficulty"].items())
         print(
-            f"{args.set}/{row['split']}: {row['problems']} problems, {row['templates']} templates, "
+            f"{args.task or args.set}/{row['split']}: {row['problems']} problems, "
+            f"{row['templates']} templates, "
             f"{row['call']} call and {row['stdin']} stdin\n"
             f"  by difficulty  {levels}\n"
             f"  {row['solutions']} right and {row['incorrect_solutions']} wrong solutions, "
@@ -145,34 +161,6 @@ def _split_stats(split: str, problems: Sequence[Problem]) -> dict:
         "incorrect_solutions": sum(len(problem.incorrect_solutions) for problem in problems),
         "tests": sum(len(problem.tests) for problem in problems),
     }
-
-
-def _check(by_split: dict[str, list[Problem]], args: argparse.Namespace) -> int:
-    from spo_jax.judging import Judge
-    from spo_jax.problems.verification import find_mislabels, num_written, progress_line
-
-    problems = [problem for items in by_split.values() for problem in items]
-    total = num_written(problems)
-    if not total:
-        raise UserError(f"problem set '{args.set}' has no written programs that could be judged")
-    with Judge() as judge:
-        mislabels = find_mislabels(problems, judge, progress_line(total))
-    if args.json:
-        rows = [
-            {
-                "problem": item.problem_id,
-                "field": "solutions" if item.is_correct else "incorrect_solutions",
-                "index": item.index,
-                "verdict": str(item.judgement.verdict),
-            }
-            for item in mislabels
-        ]
-        print(json.dumps({"programs": total, "mislabelled": rows}))
-    else:
-        for item in mislabels:
-            print(item)
-        print(f"{total} programs of {len(problems)} problems judged, {len(mislabels)} mislabelled")
-    return 1 if mislabels else 0
 
 
 def _style(problem: Problem) -> str:

@@ -5,6 +5,7 @@ library and `spo_jax.types` only, never jax.
 """
 
 from spo_jax.judging.cache import CachedJudge, SubmitsPrograms
+from spo_jax.judging.checkers import Checker, find_checker, register_checker
 from spo_jax.judging.comparison import OutputComparison
 from spo_jax.judging.compilation import find_compiler
 from spo_jax.judging.extraction import extract_program
@@ -24,6 +25,7 @@ __all__ = [
     "BACKENDS",
     "LANGUAGES",
     "CachedJudge",
+    "Checker",
     "ExactMatch",
     "Judge",
     "Limits",
@@ -35,7 +37,9 @@ __all__ = [
     "Verifier",
     "VerifierJudge",
     "extract_program",
+    "find_checker",
     "find_compiler",
     "judged",
     "probe_sandbox",
+    "register_checker",
 ]

@@ -91,7 +91,9 @@ def _problem_hash(problem: Problem) -> str:
     """Hash of everything a verdict depends on but the program."""
     tests = [[test.input, test.output] for test in problem.tests]
     limits = [problem.time_limit_secs, problem.memory_limit_bytes]
-    text = json.dumps([problem.id, problem.fn_name, limits, tests])
+    known: list = [problem.id, problem.fn_name, limits, tests]
+    known += [] if problem.checker is None else [problem.checker]
+    text = json.dumps(known)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from spo_jax.judging.comparison import OutputComparison
+from spo_jax.judging.checkers import Compares
 from spo_jax.judging.interface import Outcome, Submission
 from spo_jax.types import TestCase, TestResult, Verdict
 
@@ -13,7 +13,7 @@ _OUTPUT_BYTES = 2000  # of a wrong output, kept for feedback
 
 
 def classify(
-    outcome: Outcome, test: TestCase, submission: Submission, comparison: OutputComparison
+    outcome: Outcome, test: TestCase, submission: Submission, comparison: Compares
 ) -> TestResult:
     """Returns the result of one test. The output is looked at only when the program ended well."""
     verdict, message = _failure(outcome, submission) or _compare(
@@ -83,7 +83,7 @@ def _is_out_of_memory(outcome: Outcome, submission: Submission) -> bool:
 
 
 def _compare(
-    outcome: Outcome, test: TestCase, submission: Submission, comparison: OutputComparison
+    outcome: Outcome, test: TestCase, submission: Submission, comparison: Compares
 ) -> tuple[Verdict, str]:
     if submission.fn_name is None:
         problem = comparison.explain_stdout(test, outcome.stdout)

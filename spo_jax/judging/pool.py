@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from spo_jax.errors import UserError, nearest
+from spo_jax.judging.checkers import find_checker
 from spo_jax.judging.comparison import OutputComparison, parse_json
 from spo_jax.judging.compilation import find_compiler
 from spo_jax.judging.limits import Limits
@@ -245,6 +246,8 @@ def check_judgeable(problem: Problem) -> None:
     """Raises UserError when no program could be judged on `problem`."""
     if not problem.tests:
         raise UserError(f"problem '{problem.id}' has no tests: every program would be accepted")
+    if problem.checker is not None:
+        find_checker(problem.checker)
     if problem.fn_name is None:
         return
     if not problem.fn_name.isidentifier():

@@ -4,6 +4,7 @@ import concurrent.futures
 import dataclasses
 import threading
 
+from spo_jax.judging.checkers import comparison_of
 from spo_jax.judging.classification import classify, printable
 from spo_jax.judging.comparison import OutputComparison
 from spo_jax.judging.interface import (
@@ -44,6 +45,7 @@ class Trial:
         self._code = code
         self._language = language
         self._rules = rules
+        self._comparison = comparison_of(problem, rules.comparison)
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._is_stopped = False
@@ -123,11 +125,11 @@ class Trial:
         cpu_secs = submission.limits.cpu_secs
         with self._rules.turns.shared():
             outcome = self._run_once(test, submission, slot, _NEAR_LIMIT * cpu_secs)
-        result = classify(outcome, test, submission, self._rules.comparison)
+        result = classify(outcome, test, submission, self._comparison)
         if result.verdict is Verdict.TLE and is_near_limit(outcome, submission.limits):
             with self._rules.turns.alone():
                 outcome = self._run_once(test, submission, slot, cpu_secs)
-            result = classify(outcome, test, submission, self._rules.comparison)
+            result = classify(outcome, test, submission, self._comparison)
         return result
 
     def _run_once(

@@ -104,6 +104,8 @@ def record_from_problem(problem: Problem) -> dict[str, Any]:
             "language": [_number_or_word(item.language, _LANGUAGES) for item in solutions],
             "solution": [item.code for item in solutions],
         }
+    if problem.checker is not None:
+        record["checker"] = problem.checker
     return record | _UNUSED_COLUMNS
 
 
@@ -143,6 +145,7 @@ def problem_from_record(record: Any, *, where: str) -> Problem:
         generated_tests=_tests(fields, "generated_tests"),
         solutions=_solutions(fields, "solutions"),
         incorrect_solutions=_solutions(fields, "incorrect_solutions"),
+        checker=fields.take("checker", str, None),
     )
     if not problem.tests:
         raise UserError(f"{where}: a problem needs a test in one of {', '.join(_TESTS)}")

@@ -6,9 +6,12 @@ CodeContests. Any registered task or mixture with a `record` feature can be trai
 """
 
 import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from spo_jax.errors import UserError, nearest
+from spo_jax.problems.contests.rules import ContestRules, Tally
+from spo_jax.problems.exclusion import read_exclusions
 from spo_jax.problems.quiet import quiet_stderr
 from spo_jax.problems.records import line_from_problem, problem_from_line
 from spo_jax.problems.sets import load_problems, problem_sets
@@ -19,6 +22,8 @@ with quiet_stderr():  # a page of notes about instruction sets and missing GPUs
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")  # The accelerator belongs to JAX.
+
+    from spo_jax.problems.tasks_contests import CONTESTS, ContestSource
 
 _STRING = tf.TensorSpec((), tf.string)
 
@@ -64,18 +69,54 @@ def register_problems(
     )
 
 
-def load_task_problems(name: str, split: str) -> list[Problem]:
+def load_task_problems(
+    name: str,
+    split: str,
+    *,
+    data_dir: str = "",
+    rules: ContestRules | None = None,
+    exclude: str = "",
+    tally: Tally | None = None,
+) -> list[Problem]:
     """The problems of a registered seqio task, or of the tasks of a mixture one after the other.
 
+    What is left out of a contest set, and how many problems are excluded, goes to standard error.
+
+    Args:
+      name, split: of the task.
+      data_dir: of a contest set (`code_contests`, `taco`): directory with the published files.
+      rules: of a contest set: how rows become problems.
+      exclude: file of problems to leave out.
+      tally: filled with what was left out of a contest set, instead of saying so.
+
     Raises:
-      UserError: there is no such task or split, or an example has no valid `record`.
+      UserError: there is no such task or split, an example has no valid `record`, the task reads
+        no directory, or an excluded id is in a file that cannot be read.
     """
     known = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     if name not in known:
         raise UserError(f"unknown seqio task '{name}'{nearest(name, known)}")
+    excluded = read_exclusions(exclude) if exclude else {}
     provider = seqio.get_mixture_or_task(name)
     tasks = provider.tasks if isinstance(provider, seqio.Mixture) else [provider]
-    return [problem for task in tasks for problem in _task_problems(task, split)]
+    if data_dir and not any(isinstance(task.source, ContestSource) for task in tasks):
+        raise UserError(
+            f"data_dir='{data_dir}' is for tasks that read a directory, such as "
+            f"{', '.join(CONTESTS)}; '{name}' does not"
+        )
+    problems: list[Problem] = []
+    for task in tasks:
+        counted = Tally() if tally is None else tally
+        if isinstance(task.source, ContestSource):
+            task = task.replace(source=task.source.reading(data_dir, rules, counted))
+        problems += _task_problems(task, split)
+        for line in counted.lines() if tally is None else ():
+            print(f"{task.name}/{split}: {line}", file=sys.stderr)
+    kept = [problem for problem in problems if problem.id not in excluded]
+    if len(kept) < len(problems):
+        count = len(problems) - len(kept)
+        print(f"{name}/{split}: {count} problems excluded by {exclude}", file=sys.stderr)
+    return kept
 
 
 def _task_problems(task: seqio.Task, split: str) -> Iterator[Problem]:
@@ -98,3 +139,5 @@ for _name, _splits in problem_sets().items():
     register_problems(
         f"spo_{_name}", problem_source(functools.partial(load_problems, _name), _splits)
     )
+for _name in CONTESTS:
+    register_problems(_name, ContestSource(_name))

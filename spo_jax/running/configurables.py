@@ -20,6 +20,7 @@ from spo_jax.objectives import (
     TokenQRegression,
     TrajectoryBalance,
 )
+from spo_jax.problems.contests.rules import ContestRules
 from spo_jax.problems.feedback import FeedbackTemplate
 from spo_jax.problems.letters import NamedLetters
 from spo_jax.problems.prompts import PromptTemplate, TextTemplate
@@ -37,6 +38,7 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdamW,
     AdvantageRegression,
     BatchSettings,
+    ContestRules,
     EvaluationSettings,
     ExactMatch,
     FeedbackTemplate,

@@ -27,12 +27,12 @@ from spo_jax.models import (
 )
 from spo_jax.objectives import Objective
 from spo_jax.problems.prompts import Template
-from spo_jax.problems.tasks import load_task_problems
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.sampling_parts import (
     SamplingParts,
     build_sampling,
     load_source,
+    load_split,
     promptable,
 )
 from spo_jax.running.settings import (
@@ -133,12 +133,10 @@ def build_run_parts(
     )
     limit = rollouts.max_prompt_tokens
     train_problems = _spread(
-        promptable(load_task_problems(problems.task, problems.train_split), sampling, limit),
+        promptable(load_split(problems, problems.train_split), sampling, limit),
         problems.max_problems,
     )
-    eval_problems = promptable(
-        load_task_problems(problems.task, problems.eval_split), sampling, limit
-    )
+    eval_problems = promptable(load_split(problems, problems.eval_split), sampling, limit)
     store = TrajectoryStore(directory.store_url, writer_id=WRITER_ID)
     actor = Actor(
         sampling.worker,

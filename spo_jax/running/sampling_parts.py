@@ -7,10 +7,18 @@ from collections.abc import Sequence
 
 from spo_jax.acting.rollouts import FeedbackLoop, Prompter, RolloutWorker
 from spo_jax.errors import UserError
-from spo_jax.judging import CachedJudge, Judge, SubmitsAnswers, Verifier, VerifierJudge
+from spo_jax.judging import (
+    CachedJudge,
+    Judge,
+    OutputComparison,
+    SubmitsAnswers,
+    Verifier,
+    VerifierJudge,
+)
 from spo_jax.models import Params, Pretrained, Transformer, load_pretrained
 from spo_jax.problems.prompts import Template
-from spo_jax.running.settings import JudgeSettings, ModelSource, RolloutSettings
+from spo_jax.problems.tasks import load_task_problems
+from spo_jax.running.settings import JudgeSettings, ModelSource, ProblemSource, RolloutSettings
 from spo_jax.sampling import Sampler
 from spo_jax.tokenizers import Tokenizer, load_tokenizer
 from spo_jax.types import Problem
@@ -86,6 +94,7 @@ def _start_judge(
             backend=judge.backend,
             python=judge.python,
             allow_unsandboxed=judge.allow_unsandboxed,
+            comparison=OutputComparison(mode=judge.comparison),
         )
     )
     return pool, stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
@@ -98,6 +107,17 @@ def load_source(source: ModelSource) -> Pretrained:
         param_dtype=source.param_dtype,
         compute_dtype=source.compute_dtype,
         remat_policy=source.remat_policy,
+    )
+
+
+def load_split(source: ProblemSource, split: str) -> list[Problem]:
+    """The problems of one split of a source."""
+    return load_task_problems(
+        source.task,
+        split,
+        data_dir=source.data_dir,
+        rules=source.rules,
+        exclude=source.exclude,
     )
 
 

@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping
 
 from spo_jax.errors import UserError
+from spo_jax.judging.comparison import ComparisonMode, OutputComparison
+from spo_jax.problems.contests.rules import ContestRules
 from spo_jax.problems.feedback import FeedbackTemplate
 from spo_jax.types import SamplerSettings
 
@@ -39,6 +41,10 @@ class ProblemSource:
       max_problems: of the training split, spread evenly over it; 0 for all.
       trust_labels: believe which written solutions are right, instead of judging all of them at
         the start. For sets that were verified when they were built, such as the starter set.
+      data_dir: for the tasks 'code_contests' and 'taco': the directory with the published files;
+        '' downloads them.
+      rules: how their rows become problems; None for `ContestRules()`.
+      exclude: file of problems to leave out, as `spo problems check` writes it; '' for none.
     """
 
     task: str = "spo_starter"
@@ -46,6 +52,9 @@ class ProblemSource:
     eval_split: str = "test"
     max_problems: int = 0
     trust_labels: bool = False
+    data_dir: str = ""
+    rules: ContestRules | None = None
+    exclude: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,13 +163,16 @@ class JudgeSettings:
       backend: 'zygote' or 'exec', or None for the first that works here; see docs/judging.md.
       python: path of the interpreter that programs run under; None for the one running this.
       allow_unsandboxed: run model-written programs without protection where no sandbox works.
+      comparison: of outputs: 'strict', or 'code_contests' or 'taco' to reproduce published numbers.
     """
 
     num_workers: int = 0
     backend: str | None = None
     python: str | None = None
     allow_unsandboxed: bool = False
+    comparison: ComparisonMode = "strict"
 
     def __post_init__(self) -> None:
         if self.num_workers < 0:
             raise UserError(f"num_workers={self.num_workers} must be at least 0")
+        OutputComparison(mode=self.comparison)  # raises for an unknown mode

@@ -57,7 +57,8 @@ def test_check_judges_written_solutions(capsys):
     result = json.loads(capsys.readouterr().out)
     problem = load_problems("starter", "train")[0]
     total = len(problem.solutions) + len(problem.incorrect_solutions)
-    assert result == {"programs": total, "mislabelled": []}
+    assert (result["programs"], result["mislabelled"], result["unusable"]) == (total, [], [])
+    assert (result["problems"], result["verified"]) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""CodeContests and TACO: their published rows as problems. Nothing here imports TensorFlow."""
