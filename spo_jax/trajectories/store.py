@@ -316,6 +316,12 @@ class TrajectoryStore:
                     best[item.problem_id] = item
             return best
 
+    def all_initial_values(self, reference_id: str) -> list[InitialValue]:
+        """Every estimate under one reference, also those that a better-sampled one outdoes."""
+        with self._lock:
+            index = self._committed.index(INITIAL_VALUES, reference_id, None)
+            return INITIAL_VALUES.from_rows(index.table)
+
     def reference_ids(self) -> list[str]:
         """References with annotations in the store."""
         return self._committed.reference_ids()
@@ -325,7 +331,16 @@ class TrajectoryStore:
         return {name: self._directory.size(name) for name in self._committed.names()}
 
     def verify(self) -> dict[str, str]:
-        """Reads every byte of every object; returns `damaged`."""
+        """Reads every byte of every object.
+
+        Returns:
+          Name to reason of every object that cannot be used: `damaged`, and those of another
+          schema version, which every other call refuses.
+        """
+        foreign = {}
         for name in self._committed.names():
-            self._committed.records(name)
-        return self.damaged
+            try:
+                self._committed.records(name)
+            except UserError as error:
+                foreign[name] = str(error)
+        return self.damaged | foreign
