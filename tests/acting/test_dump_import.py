@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spo_jax.acting.dump_import import import_dump, import_tokenizer
+from spo_jax.acting.dump_import import Rejudge, import_dump, import_tokenizer
 from spo_jax.acting.prompt_matching import PromptMatcher
 from spo_jax.acting.rollouts import Prompter
 from spo_jax.errors import UserError
+from spo_jax.judging import RewardMap
 from spo_jax.models.testing import byte_tokenizer
 from spo_jax.problems.prompts import PromptTemplate
 from spo_jax.trajectories import ImportSettings, TrajectoryStore, dump_files
-from spo_jax.types import Problem
+from spo_jax.types import Judgement, Problem, Verdict
 
 
 @pytest.fixture
@@ -265,3 +266,32 @@ def test_unknown_formats_are_named(store, tmp_path):
         do_import(store, file, dump_format="verrl")
     with pytest.raises(UserError, match="reward_scale=0"):
         ImportSettings(source="import:x", reward_scale=0)
+
+
+class FixedJudge:
+    """Accepts `print(1)`, and fails itself on `crash`."""
+
+    def judge_many(self, submissions):
+        verdicts = {"print(1)": Verdict.AC, "crash": Verdict.IE}
+        return [Judgement(verdict=verdicts.get(code, Verdict.WA)) for _, code in submissions]
+
+
+def test_rejudging_believes_no_dumped_reward(store, tmp_path, tokenizer, matcher):
+    def row(code, prompt="Print the sum of two numbers."):
+        return {"prompt": prompt, "completion": f"```python\n{code}\n```", "reward": 7.0}
+
+    rows = [row("print(1)"), row("print(2)"), row("crash"), row("print(1)", "What is this?")]
+    rows.append(row("print(1)") | {"completion": "```python\n", "reward": None})
+    report = do_import(
+        store,
+        write_lines(tmp_path / "rows.jsonl", rows),
+        tokenizer,
+        matcher=matcher,
+        rejudge=Rejudge(FixedJudge(), matcher, RewardMap(accepted=0.0, rejected=-1.0)),
+        settings={"needs_reward": False},
+    )
+    assert report.skipped == {"judge_failed": 1, "unknown_problem": 1}
+    assert [(item.verdict, item.reward) for item in store.read()][:2] == [
+        (Verdict.AC, 0.0),
+        (Verdict.WA, -1.0),
+    ]
