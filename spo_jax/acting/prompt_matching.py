@@ -43,7 +43,8 @@ class PromptMatcher:
         kept_out = {problem.id: problem for problem in held_out}
         matcher = cls({p.id: p for p in train if p.id not in kept_out}, kept_out, prompter)
         for problem in (*train, *held_out):  # held out last: of two equal statements it counts
-            matcher._statements[_squeezed(problem.description)] = problem.id
+            if statement := _squeezed(problem.description):
+                matcher._statements[statement] = problem.id
         return matcher
 
     def find(self, prompt: str, problem_id: str | None) -> Place | str | None:

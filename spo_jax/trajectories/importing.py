@@ -66,7 +66,8 @@ class ImportSettings:
       chat: a prompt that is text is a user's message, and gets the tokenizer's chat template.
       max_completion_tokens: the limit of the sampler that made the dump: text of at least so many
         tokens was cut off and gets no end token. Only for dumps that do not say how they ended.
-      needs_reward: rows without one are skipped; they would never be drawn.
+      needs_reward: rows without one are skipped; they would never be drawn. False leaves dumped
+        rewards aside: the rows will be judged.
     """
 
     source: str
@@ -152,10 +153,10 @@ class Importer:
         return item
 
     def _reward(self, row: DumpRow) -> float | None:
-        if row.reward is None:
-            if self._settings.needs_reward:
-                raise _SkipError("no_reward")
+        if not self._settings.needs_reward:
             return None
+        if row.reward is None:
+            raise _SkipError("no_reward")
         if isinstance(row.reward, bool | int | float) and math.isfinite(row.reward):
             scaled = self._settings.reward_scale * row.reward + self._settings.reward_offset
             if math.isfinite(scaled):

@@ -273,7 +273,9 @@ class FixedJudge:
 
     def judge_many(self, submissions):
         verdicts = {"print(1)": Verdict.AC, "crash": Verdict.IE}
-        return [Judgement(verdict=verdicts.get(code, Verdict.WA)) for _, code in submissions]
+        return [
+            Judgement(verdict=verdicts.get(code.strip(), Verdict.WA)) for _, code in submissions
+        ]
 
 
 def test_rejudging_believes_no_dumped_reward(store, tmp_path, tokenizer, matcher):
