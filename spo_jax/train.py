@@ -5,6 +5,7 @@ directory: the same command on the same directory goes on where it stopped, bit 
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings
@@ -46,6 +47,7 @@ def train(
     optimizer: Optimizer = AdamW(),
     rollouts: RolloutSettings = RolloutSettings(),
     replay: ReplayConfig = ReplayConfig(),
+    stores: Sequence[str] = (),
     batch: BatchSettings = BatchSettings(),
     evaluation: EvaluationSettings = EvaluationSettings(),
     mesh: MeshShape = MeshShape(),
@@ -71,6 +73,8 @@ def train(
       problems, prompt: what is asked and how.
       objective, optimizer: what is learned and how fast.
       rollouts, replay, batch: how samples are made, mixed with offline data and packed.
+      stores: of earlier runs or imported trajectories, offline data besides the written solutions.
+        Their rows are copied into the run's own store; those of evaluation problems are not.
       evaluation: of held-out problems, before, after and every `evaluate_every` updates (0: never
         in between).
       mesh: devices.
@@ -133,6 +137,7 @@ def train(
             optimizer=optimizer,
             rollouts=rollouts,
             replay=replay,
+            stores=stores,
             batch=batch,
             mesh=mesh,
             judge=judge,

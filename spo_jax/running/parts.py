@@ -63,6 +63,7 @@ class RunParts:
       policies: what samplers use. references: later ones, where the reference moves.
       num_online: samples of a problem in an update; 0 for purely offline data.
       batch: problems and completions of an update. rewards: what verdicts are worth.
+      stores: other stores whose rows are offline data.
       uses_offline, trust_labels: whether written solutions are used, and believed.
       reference: the first frozen policy; None where the objective reads nothing of it.
       starts_at_reference: the policy's start is the reference.
@@ -87,6 +88,7 @@ class RunParts:
     num_online: int
     batch: BatchSettings
     rewards: RewardMap
+    stores: Sequence[str]
     uses_offline: bool
     trust_labels: bool
     reference: Reference | None
@@ -106,6 +108,7 @@ def build_run_parts(
     optimizer: Optimizer,
     rollouts: RolloutSettings,
     replay: ReplayConfig,
+    stores: Sequence[str],
     batch: BatchSettings,
     mesh: MeshShape,
     judge: JudgeSettings | Verifier,
@@ -191,6 +194,7 @@ def build_run_parts(
         num_online=math.ceil(batch.completions_per_problem * (1 - replay.offline_fraction)),
         batch=batch,
         rewards=rewards,
+        stores=tuple(stores),
         uses_offline=replay.offline_fraction > 0,
         trust_labels=problems.trust_labels,
         reference=frozen,

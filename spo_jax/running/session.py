@@ -10,6 +10,7 @@ from typing import Any
 
 from spo_jax.acting.annotator import Reference
 from spo_jax.acting.evaluator import Evaluation, EvaluationSettings, evaluate
+from spo_jax.acting.stored import add_stored_trajectories
 from spo_jax.acting.token_values import token_values
 from spo_jax.acting.written import add_written_solutions
 from spo_jax.evaluation import read_samples
@@ -56,7 +57,8 @@ class Session:
     def restore(self, seed: int) -> int:
         """Takes up the newest checkpoint, or starts. Returns the number of updates made.
 
-        In order: learner, replay and store, reference, written solutions, behavior policy.
+        In order: learner, replay and store, reference, written solutions and other stores, behavior
+        policy.
         """
         parts = self._parts
         restored = parts.checkpointer.restore_latest(parts.learner.abstract_state())
@@ -74,6 +76,7 @@ class Session:
                 say(line)
             say(f"resumed after update {restored.step}")
         self._add_written()
+        self._add_stored()
         self._behavior = (
             parts.policies.load(self._policy_version)
             if self._policy_version
@@ -287,4 +290,21 @@ class Session:
                 if written.disagreements
                 else ""
             )
+        )
+
+    def _add_stored(self) -> None:
+        parts = self._parts
+        if not parts.stores:
+            return
+        added = add_stored_trajectories(
+            parts.store,
+            parts.stores,
+            tokenizer_hash=parts.sampling.tokenizer.hash,
+            held_out={problem.id for problem in parts.eval_problems},
+            check_rewards=parts.learner.objective.check_rewards,
+        )
+        left_out = ", ".join(f"{n} {reason}" for reason, n in added.skipped.items())
+        say(
+            f"{added.num_added} trajectories of other stores"
+            + (f" (left out: {left_out})" if left_out else "")
         )

@@ -1,11 +1,13 @@
 """The committed set: what is listed, what of it counts, and indexes of it up to a watermark."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spo_jax.trajectories.index import Index, ObjectColumns
+from spo_jax.trajectories.index_cache import read_index_cache, write_index_cache
 from spo_jax.trajectories.objects import ObjectDirectory
 from spo_jax.trajectories.reader import MISSING, ObjectReader
 from spo_jax.trajectories.schema import KINDS, Kind
@@ -20,10 +22,14 @@ class CommittedSet:
       lock: held by whoever changes the set; reentrant.
     """
 
-    def __init__(self, directory: ObjectDirectory, *, cache_bytes: int) -> None:
+    def __init__(
+        self, directory: ObjectDirectory, *, cache_bytes: int, index_cache_min_rows: int
+    ) -> None:
         self.lock = threading.RLock()
         self._directory = directory
         self._reader = ObjectReader(directory, cache_bytes=cache_bytes)
+        self._index_cache_min_rows = index_cache_min_rows
+        self._num_cached: dict[str, int] = {}  # rows in each file of kept index columns
         self._heads: dict[str, int] = {}  # streams that were rewound: commits that count
         self._indexes: dict[tuple[str, str | None], tuple[Any, Index]] = {}
         self.refresh()
@@ -82,12 +88,14 @@ class CommittedSet:
             cached_for, cached = self._indexes.get((kind.name, reference_id), (None, None))
             if cached is not None and cached_for == (counts, self._reader.damaged):
                 return cached
+            self._take_cached(kind, reference_id, counts)
             parts = [
                 columns
                 for stream, count in counts
                 for number in range(count)
                 if (columns := self._columns(stream, number)) is not None
             ]
+            self._keep(kind, reference_id, parts)
             index = Index.of(parts, kind.index_schema, kind.key)
             self._indexes[(kind.name, reference_id)] = ((counts, self.damaged), index)
             return index
@@ -125,3 +133,41 @@ class CommittedSet:
             self._reader.set_aside(stream.object_name(number), MISSING)
         found = (self._reader.columns(name, stream.kind) for name in names)
         return next((columns for columns in found if columns is not None), None)
+
+    def _take_cached(
+        self, kind: Kind, reference_id: str | None, counts: list[tuple[Stream, int]]
+    ) -> None:
+        """Index columns that an earlier process kept, of objects that are still the same."""
+        file = self._cache_file(kind, reference_id)
+        if file is None or file.name in self._num_cached:
+            return
+        self._num_cached[file.name] = 0
+        if not file.exists():
+            return
+        names = [
+            name
+            for stream, count in counts
+            for number in range(count)
+            for name in self._listing.objects(stream.path, number)
+        ]
+        kept = read_index_cache(file, kind.index_schema, self._directory.stamps(names))
+        for entry in kept.values():
+            self._reader.take_cached(entry)
+        self._num_cached[file.name] = sum(e.columns.table.num_rows for e in kept.values())
+
+    def _keep(self, kind: Kind, reference_id: str | None, parts: list[ObjectColumns]) -> None:
+        """Keeps index columns for the next process, when there is enough more than last time."""
+        file = self._cache_file(kind, reference_id)
+        if file is None:
+            return
+        num_rows, known = sum(part.table.num_rows for part in parts), self._num_cached[file.name]
+        if num_rows - known < max(self._index_cache_min_rows, known // 4):
+            return
+        entries = [entry for part in parts if (entry := self._reader.cached(part.name)) is not None]
+        stamps = self._directory.stamps(part.name for part in parts)
+        write_index_cache(file, kind.index_schema, entries, stamps)
+        self._num_cached[file.name] = num_rows
+
+    def _cache_file(self, kind: Kind, reference_id: str | None) -> Path | None:
+        folder = self._directory.cache_folder
+        return None if folder is None else folder / f"{kind.name}.{reference_id or 'all'}.arrow"

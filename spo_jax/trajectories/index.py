@@ -8,6 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+# A table in more pieces is copied into one: taking rows from many pieces is slow.
+_MAX_CHUNKS = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class ObjectColumns:
@@ -58,17 +61,22 @@ class Index:
         """Joins objects in the given order; of rows with one key the first is kept."""
         table = pa.concat_tables([schema.empty_table(), *(part.table for part in parts)])
         sizes = [part.table.num_rows for part in parts]
-        kept = first_rows(table, key)
+        hashes = np.concatenate([np.zeros(0, np.uint64), *(part.id_hashes for part in parts)])
+        kept = _kept_rows(table, key, hashes)
+        if kept is not None:
+            table = table.take(kept)
+        if kept is not None or len(parts) > _MAX_CHUNKS:
+            table = table.combine_chunks()
+        chosen = slice(None) if kept is None else kept
         object_of = np.repeat(np.arange(len(parts), dtype=np.int32), sizes)
         row_of = np.concatenate([np.arange(0), *(np.arange(size) for size in sizes)])
-        hashes = np.concatenate([np.zeros(0, np.uint64), *(part.id_hashes for part in parts)])
         return cls(
-            table=table.take(kept).combine_chunks(),
+            table=table,
             objects=tuple(part.name for part in parts),
-            object_of=object_of[kept],
-            row_of=row_of[kept],
-            id_hashes=hashes[kept],
-            num_duplicates=table.num_rows - len(kept),
+            object_of=object_of[chosen],
+            row_of=row_of[chosen],
+            id_hashes=hashes[chosen],
+            num_duplicates=sum(sizes) - table.num_rows,
         )
 
     def __len__(self) -> int:
@@ -113,6 +121,15 @@ class Index:
     def _integers(self, name: str) -> np.ndarray:
         filled = pc.fill_null(self.table[name].cast(pa.int64()), -1)
         return filled.to_numpy()
+
+
+def _kept_rows(table: pa.Table, key: tuple[str, ...], hashes: np.ndarray) -> np.ndarray | None:
+    """The first row of every key, or None if no two rows have one key.
+
+    Ids whose hashes differ differ, so the strings are compared only where hashes repeat.
+    """
+    ordered = np.sort(hashes)
+    return first_rows(table, key) if (ordered[1:] == ordered[:-1]).any() else None
 
 
 def first_rows(table: pa.Table, key: tuple[str, ...]) -> np.ndarray:

@@ -11,6 +11,7 @@ import io
 import os
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 from spo_jax.errors import UserError
 
 _TEMPORARY = ".tmp"
+_CACHE = ".index"
 _TEMPORARY_MAX_AGE_SECS = 3600.0
 _WHOLE_OBJECT_MAX_BYTES = 64 * 2**20
 
@@ -78,6 +80,20 @@ class ObjectDirectory:
     def size(self, name: str) -> int:
         """Bytes of an object."""
         return int(self._fs.size(f"{self._root}/{name}"))
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """Where derived files may lie; None in a bucket."""
+        return Path(self._root) / _CACHE if self._local else None
+
+    def stamps(self, names: Iterable[str]) -> dict[str, str]:
+        """Size and time of change of local objects: another stamp, other bytes."""
+        found = {}
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                status = (Path(self._root) / name).stat()
+                found[name] = f"{status.st_size}:{status.st_mtime_ns}"
+        return found
 
     def open(self, name: str) -> Any:
         """A seekable source that pyarrow reads; the caller closes it.

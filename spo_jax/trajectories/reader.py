@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spo_jax.trajectories.index import Index, ObjectColumns
+from spo_jax.trajectories.index_cache import CachedObject
 from spo_jax.trajectories.objects import ObjectDirectory
 from spo_jax.trajectories.schema import Kind, check_object_schema
 
 _log = logging.getLogger(__name__)
 
 MISSING = "missing"
+_MAX_FOOTERS = 64
 
 
 class DamagedObjectError(Exception):
@@ -40,6 +42,7 @@ class ObjectReader:
             collections.OrderedDict()
         )
         self._first_rows: dict[str, np.ndarray] = {}
+        self._footers: dict[str, pq.FileMetaData] = {}
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
 
@@ -54,6 +57,23 @@ class ObjectReader:
             if table is not None:
                 self._columns[name] = ObjectColumns.of(name, table)
         return self._columns.get(name)
+
+    def cached(self, name: str) -> CachedObject | None:
+        """What of an object is worth keeping, if it has been read."""
+        if name not in self._columns:
+            return None
+        return CachedObject(self._columns[name], self._first_rows[name])
+
+    def is_read(self, name: str) -> bool:
+        """Whether an object's index columns are known, or it is set aside."""
+        return name in self._columns or name in self.damaged
+
+    def take_cached(self, entry: CachedObject) -> None:
+        """Takes up index columns kept by an earlier process instead of reading them."""
+        name = entry.columns.name
+        if not self.is_read(name):
+            self._columns[name] = entry.columns
+            self._first_rows[name] = entry.group_starts
 
     def records(self, name: str, kind: Kind) -> list[Any] | None:
         """All records of an object, or None if it is damaged."""
@@ -96,6 +116,7 @@ class ObjectReader:
             return
         self.damaged[name] = reason
         self._columns.pop(name, None)
+        self._footers.pop(name, None)
         _log.warning("set aside damaged object %s: %s", name, reason)
 
     def welcome_back(self, names: list[str]) -> None:
@@ -148,8 +169,14 @@ class ObjectReader:
             self._row_groups.move_to_end(key)
             return self._row_groups[key]
         with self._directory.open(name) as source:
-            file = pq.ParquetFile(source, page_checksum_verification=True)
+            # The footer of a big object takes longer to parse than a row group to read.
+            file = pq.ParquetFile(
+                source, page_checksum_verification=True, metadata=self._footers.get(name)
+            )
             table = file.read_row_group(group, use_threads=False)
+        self._footers[name] = file.metadata
+        if len(self._footers) > _MAX_FOOTERS:
+            self._footers.pop(next(iter(self._footers)))
         table.validate(full=True)
         self._row_groups[key] = table
         self._cached_bytes += table.nbytes

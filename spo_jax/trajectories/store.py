@@ -86,6 +86,7 @@ class TrajectoryStore:
         writer_id: str | None = None,
         create: bool | None = None,
         cache_bytes: int = 256 * 2**20,
+        index_cache_min_rows: int = 50_000,
     ) -> None:
         """Opens a store.
 
@@ -95,6 +96,8 @@ class TrajectoryStore:
             resumed process uses the same one.
           create: make the directory if it is not there; by default when there is a writer id.
           cache_bytes: decoded row groups kept in memory.
+          index_cache_min_rows: a local store keeps the columns of its index in `.index/` when so
+            many rows, or a quarter more, are not in there yet. Deleting the folder loses time only.
 
         Raises:
           UserError: a bad writer id, an unknown file system, or nothing there and not `create`.
@@ -106,7 +109,9 @@ class TrajectoryStore:
         self._directory = ObjectDirectory(
             self.url, create=writer_id is not None if create is None else create
         )
-        self._committed = CommittedSet(self._directory, cache_bytes=cache_bytes)
+        self._committed = CommittedSet(
+            self._directory, cache_bytes=cache_bytes, index_cache_min_rows=index_cache_min_rows
+        )
         self._lock = self._committed.lock
         if writer_id is not None:
             self._directory.remove_leftovers()
@@ -316,6 +321,12 @@ class TrajectoryStore:
                     best[item.problem_id] = item
             return best
 
+    def all_initial_values(self, reference_id: str) -> list[InitialValue]:
+        """Every estimate under one reference, also those that a better-sampled one outdoes."""
+        with self._lock:
+            index = self._committed.index(INITIAL_VALUES, reference_id, None)
+            return INITIAL_VALUES.from_rows(index.table)
+
     def reference_ids(self) -> list[str]:
         """References with annotations in the store."""
         return self._committed.reference_ids()
@@ -325,7 +336,16 @@ class TrajectoryStore:
         return {name: self._directory.size(name) for name in self._committed.names()}
 
     def verify(self) -> dict[str, str]:
-        """Reads every byte of every object; returns `damaged`."""
+        """Reads every byte of every object.
+
+        Returns:
+          Name to reason of every object that cannot be used: `damaged`, and those of another
+          schema version, which every other call refuses.
+        """
+        foreign = {}
         for name in self._committed.names():
-            self._committed.records(name)
-        return self.damaged
+            try:
+                self._committed.records(name)
+            except UserError as error:
+                foreign[name] = str(error)
+        return self.damaged | foreign

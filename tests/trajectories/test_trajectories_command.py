@@ -3,10 +3,12 @@
 import argparse
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from spo_jax.commands import trajectories as command
 from spo_jax.errors import UserError
+from spo_jax.models.testing import save_uniform_model
 from spo_jax.trajectories import TrajectoryStore
 from spo_jax.types import Verdict
 
@@ -89,3 +91,43 @@ def test_verify_fails_on_damage_and_names_it(run_folder, capsys):
 def test_mistakes_are_named(run_folder, capsys, words, message):
     with pytest.raises(UserError, match=message):
         spo(capsys, *[word.format(run=run_folder) for word in words])
+
+
+def test_verify_names_foreign_versions_and_other_tokenizers(run_folder, capsys, tmp_path):
+    save_uniform_model(tmp_path / "model", "ab")
+    status, output = spo(capsys, "verify", run_folder, "--tokenizer", tmp_path / "model", "--json")
+    assert status == 1
+    assert json.loads(output)["other_tokenizers"] == {"tokenizer": 4}
+    objects = run_folder / "trajectories/trajectories/host0"
+    foreign = pq.read_table(objects / "00000000.parquet")
+    metadata = foreign.schema.metadata | {b"spo_jax.schema_version": b"9"}
+    pq.write_table(foreign.replace_schema_metadata(metadata), objects / "00000002.parquet")
+    status, output = spo(capsys, "verify", run_folder)
+    assert status == 1
+    assert "host0/00000002.parquet: schema version 9, but this release reads version 1" in output
+
+
+def test_merge_dedup_and_import_of_a_run(run_folder, capsys, tmp_path):
+    status, output = spo(
+        capsys, "import", run_folder, "--format", "run", "--output", tmp_path / "old", "--json"
+    )
+    assert (status, json.loads(output)["num_added"]) == (0, 4)
+    sources = {item.source for item in TrajectoryStore(tmp_path / "old").read()}
+    assert sources == {"run:run", "written"}
+    stores = (run_folder, tmp_path / "old")
+    _, output = spo(capsys, "merge", *stores, "--output", tmp_path / "all", "--json")
+    assert json.loads(output) == {
+        "num_added": 4,
+        "num_known": 4,
+        "num_annotations": 1,
+        "num_damaged": 0,
+    }
+    _, output = spo(capsys, "dedup", tmp_path / "all", "--output", tmp_path / "few")
+    assert "4 trajectories, 2 distinct; of 2 repeats 0 have another reward" in output
+    assert len(TrajectoryStore(tmp_path / "few").index()) == 2
+    with pytest.raises(UserError, match="holds trajectories already; name a new store"):
+        spo(capsys, "dedup", tmp_path / "all", "--output", tmp_path / "few")
+    with pytest.raises(UserError, match="trajectories stats takes one store, got 2"):
+        spo(capsys, "stats", *stores)
+    with pytest.raises(UserError, match="needs --output, the store to write to"):
+        spo(capsys, "merge", *stores)
