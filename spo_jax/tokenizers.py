@@ -38,6 +38,7 @@ _PRE_TOKENIZERS = {
     "llama3": _LLAMA3_REGEX,
     "llama-v3": _LLAMA3_REGEX,
 }
+_STAND_IN = "<answer>"  # in the place of an answer whose tokens are known
 _CONTROL_TYPES = (2, 3)  # unknown, control
 _USER_DEFINED_TYPE = 4
 _UNUSED_TYPE = 5
@@ -103,6 +104,44 @@ class Tokenizer:
         """
         return self.encode(self._render(messages, add_generation_prompt=True) + answer_prefix)
 
+    def chat_follow_up(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        follow_up: str,
+        *,
+        answer_prefix: str = "",
+        num_answers: int = 1,
+    ) -> list[int]:
+        """Token ids between one answer of the assistant and the next: the user's message.
+
+        What the assistant wrote is not rendered: a stand-in marks its place, so its own tokens stay
+        as they are. They begin with the template's end of turn (see `eos_ids`), which the caller
+        leaves out where the answer ended with it. Special tokens written in `follow_up` are broken
+        up: what a program printed cannot end a turn.
+
+        Args:
+          messages: the conversation before the first answer.
+          follow_up: the user's message after the answer.
+          answer_prefix: opens every answer.
+          num_answers: answers so far.
+
+        Raises:
+          UserError: the template writes earlier turns anew when a later one is added.
+        """
+        answer = {"role": "assistant", "content": answer_prefix + _STAND_IN}
+        pair = [answer, {"role": "user", "content": _STAND_IN}]
+        before = [*messages, *pair * (num_answers - 1)]
+        user = {"role": "user", "content": self._without_specials(follow_up)}
+        known = self._render(before, add_generation_prompt=True) + answer_prefix + _STAND_IN
+        text = self._render([*before, answer, user], add_generation_prompt=True)
+        if not text.startswith(known):
+            raise UserError(
+                "the chat template writes earlier turns anew when a turn is added (after "
+                f"{len(before)} messages), so an answer cannot be followed by feedback; use "
+                "max_turns=1 or a template that only appends"
+            )
+        return self.encode(text[len(known) :] + answer_prefix)
+
     def save(self, directory: str | Path) -> None:
         """Writes the files from which `transformers` and vLLM load the same tokenizer."""
         self._fast.save_pretrained(directory)
@@ -119,6 +158,12 @@ class Tokenizer:
             return self._fast.apply_chat_template(list(messages), tokenize=False, **options)
         except jinja2.TemplateError as error:
             raise UserError(f"the chat template refuses the messages: {error}") from error
+
+    def _without_specials(self, text: str) -> str:
+        for token in self._fast.added_tokens_decoder.values():
+            if token.special:
+                text = text.replace(token.content, " ".join(token.content))
+        return text
 
     def _end_of_turn_id(self) -> int | None:
         """The special token which the chat template writes after an assistant's message."""

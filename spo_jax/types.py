@@ -90,14 +90,19 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TestResult:
-    """One test of one submission."""
+    """One test of one submission: time used, largest resident memory, and a line for a person.
+
+    `output` is the beginning of a wrong output, else empty.
+    """
 
     __test__ = False  # not a test of pytest's
 
     verdict: Verdict
     cpu_secs: float = 0.0
     wall_secs: float = 0.0
+    peak_bytes: int = 0
     message: str = ""
+    output: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +113,7 @@ class Judgement:
       verdict: AC, or the verdict of the first failing test, or CE or IE of the whole submission.
       tests: results in the order of `Problem.tests`.
       num_tests: how many tests the problem has.
-      backend: the sandbox that ran it, for example 'bubblewrap'.
+      backend: the sandbox that ran it, for example 'zygote'.
       layers: protections that were active.
       message: one line for a person.
     """

@@ -10,7 +10,7 @@ from spo_jax.acting.rollouts import Prompter, Rollout, RolloutWorker
 from spo_jax.acting.seeds import derived_id, derived_seed
 from spo_jax.judging import RewardMap
 from spo_jax.trajectories import TrajectoryStore
-from spo_jax.types import Problem, SamplerSettings, Trajectory, Turn, Verdict
+from spo_jax.types import Problem, SamplerSettings, Trajectory, Verdict
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +24,9 @@ class CollectReport:
       accepted_fraction: of all samples.
       truncated_fraction: samples that reached the length limit.
       num_unjudged: samples the judge failed on (IE); they carry no reward.
+      mean_turns: answers of a sample.
+      fixed_fraction: of the samples with feedback, those whose last answer was accepted; NaN where
+        no sample had any.
     """
 
     trajectories: tuple[Trajectory, ...]
@@ -32,15 +35,21 @@ class CollectReport:
     accepted_fraction: float
     truncated_fraction: float
     num_unjudged: int
+    mean_turns: float = 1.0
+    fixed_fraction: float = float("nan")
 
     def metrics(self) -> dict[str, float]:
-        return {
+        values = {
             "sampling/reward_mean": self.mean_reward,
             "sampling/accepted_fraction": self.accepted_fraction,
             "sampling/truncated_fraction": self.truncated_fraction,
             "sampling/completion_tokens": self.num_tokens / max(1, len(self.trajectories)),
             "sampling/num_unjudged": self.num_unjudged,
         }
+        if self.mean_turns > 1:
+            values["sampling/turns"] = self.mean_turns
+            values["sampling/fixed_by_feedback_fraction"] = self.fixed_fraction
+        return values
 
 
 class Actor:
@@ -117,7 +126,6 @@ class Actor:
         settings: SamplerSettings,
     ) -> Trajectory:
         completion = rollout.completion
-        num_tokens = len(completion.tokens)
         group = (self._run_id, source, policy_version, round_id, problem.id)
         return Trajectory(
             trajectory_id=derived_id(*group, index),
@@ -126,28 +134,37 @@ class Actor:
             source=source,
             policy_version=policy_version,
             seed=completion.seed,
-            turns=(Turn("policy", 0, num_tokens),),
+            turns=rollout.turns,
             prompt_tokens=np.asarray(self._prompter.prompt_tokens(problem), np.int32),
             completion_tokens=completion.tokens,
-            completion_mask=np.ones(num_tokens, bool),
+            completion_mask=rollout.mask,
             finish_reason=completion.finish_reason,
             behavior_logprobs=completion.behavior_logprobs,
             reward=self._reward_map.reward(rollout.judgement),
             verdict=rollout.judgement.verdict,
             sampler=settings,
             tokenizer_hash=self._prompter.tokenizer.hash,
-            completion_text=rollout.text,
+            completion_text=self._prompter.text(completion),
         )
 
 
 def _report(trajectories: Sequence[Trajectory]) -> CollectReport:
     count = max(1, len(trajectories))
+    corrected = [t for t in trajectories if len(t.turns) > 1]
     rewards = [t.reward for t in trajectories if t.reward is not None]
     return CollectReport(
         trajectories=tuple(trajectories),
-        num_tokens=sum(t.turns[-1].end for t in trajectories),
+        num_tokens=sum(
+            turn.end - turn.start for t in trajectories for turn in t.turns if turn.role == "policy"
+        ),
         mean_reward=float(np.mean(rewards)) if rewards else float("nan"),
         accepted_fraction=sum(t.verdict is Verdict.AC for t in trajectories) / count,
         truncated_fraction=sum(t.finish_reason == "length" for t in trajectories) / count,
         num_unjudged=sum(t.verdict is Verdict.IE for t in trajectories),
+        mean_turns=sum((len(t.turns) + 1) // 2 for t in trajectories) / count,
+        fixed_fraction=(
+            sum(t.verdict is Verdict.AC for t in corrected) / len(corrected)
+            if corrected
+            else float("nan")
+        ),
     )

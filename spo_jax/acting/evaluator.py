@@ -75,12 +75,17 @@ class EvaluationSettings:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The outcome. `verdicts` counts samples; `mean_tokens` is the mean completion length."""
+    """The outcome. `verdicts` counts samples; `mean_tokens` is the mean completion length.
+
+    `turn_scores`: scores with a budget of 1, 2, ... turns, from the same dialogues; empty where
+    there was one turn only.
+    """
 
     scores: tuple[ProblemScore, ...]
     ks: tuple[int, ...]
     verdicts: dict[str, int]
     mean_tokens: float
+    turn_scores: tuple[tuple[ProblemScore, ...], ...] = ()
 
     def pass_at(self, k: int) -> float:
         return mean_pass_at_k(self.scores, k)
@@ -90,6 +95,9 @@ class Evaluation:
         values = {f"eval/pass@{k}": self.pass_at(k) for k in self.ks}
         total = sum(self.verdicts.values())
         values |= {f"eval/verdict_{name}": n / total for name, n in self.verdicts.items()}
+        for turns, scores in enumerate(self.turn_scores, start=1):
+            for k in self.ks:
+                values[f"eval/turns_{turns}/pass@{k}"] = mean_pass_at_k(scores, k)
         return values | {"eval/completion_tokens": self.mean_tokens}
 
 
@@ -116,11 +124,20 @@ def evaluate(
             ]
             for p in problems
         ]
-        rollouts = worker.run(params, problems, seeds, settings.sampler, progress=progress)
+        max_turns = worker.loop.max_turns
+        rollouts = worker.run(
+            params,
+            problems,
+            seeds,
+            settings.sampler,
+            judge_every_turn=max_turns > 1,
+            progress=progress,
+        )
         write_samples(
             path,
             (
                 _sample_record(problem, sample)
+                | (_turns_record(sample, max_turns) if max_turns > 1 else {})
                 for problem, samples in zip(problems, rollouts, strict=True)
                 for sample in samples
             ),
@@ -136,7 +153,28 @@ def read_evaluation(samples_path: str | os.PathLike[str], ks: Sequence[int]) -> 
         ks=tuple(ks),
         verdicts=dict(sorted(Counter(sample["verdict"] for sample in samples).items())),
         mean_tokens=sum(sample["num_tokens"] for sample in samples) / len(samples),
+        turn_scores=tuple(
+            scores_of([_with_budget(sample, turns) for sample in samples])
+            for turns in range(1, samples[0].get("max_turns", 0) + 1)
+        ),
     )
+
+
+def _with_budget(sample: dict[str, Any], turns: int) -> dict[str, Any]:
+    """The sample as it stands after so many turns: its last answer by then.
+
+    A dialogue goes on only after an answer that is wrong on a public test, so no right answer is
+    passed over.
+    """
+    return sample | {"verdict": sample["turn_verdicts"][:turns][-1]}
+
+
+def _turns_record(sample: Rollout, max_turns: int) -> dict[str, Any]:
+    return {
+        "max_turns": max_turns,
+        "turn_verdicts": [verdict.value for verdict in sample.turn_verdicts],
+        "turns": [[turn.role, turn.start, turn.end] for turn in sample.turns],
+    }
 
 
 def _sample_record(problem: Problem, sample: Rollout) -> dict[str, Any]:
@@ -147,7 +185,7 @@ def _sample_record(problem: Problem, sample: Rollout) -> dict[str, Any]:
         "verdict": sample.judgement.verdict.value,
         "tests_passed": sample.judgement.num_passed,
         "num_tests": sample.judgement.num_tests,
-        "num_tokens": len(sample.completion.tokens),
+        "num_tokens": int(sample.mask.sum()),
         "finish_reason": sample.completion.finish_reason,
         "tokens": sample.completion.tokens.tolist(),
         "text": sample.text,

@@ -6,24 +6,45 @@ Programs are judged in other processes while the next tokens are sampled.
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from spo_jax.acting.dialogues import Dialogue, FeedbackLoop, public_part, says_why
 from spo_jax.errors import UserError
 from spo_jax.judging import SubmitsAnswers
 from spo_jax.problems.prompts import Template
 from spo_jax.sampling import Sampler, SampleRequest
 from spo_jax.tokenizers import Tokenizer
-from spo_jax.types import Completion, Judgement, Problem, SamplerSettings, Verdict
+from spo_jax.types import Completion, Judgement, Problem, SamplerSettings, Turn, Verdict
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Rollout:
-    """One judged answer. `text` is the completion without special tokens."""
+    """One judged sample: an answer, or a dialogue that ended with it.
+
+    Attributes:
+      completion: all tokens after the prompt.
+      text: of the last answer, without special tokens.
+      judgement: of the last answer, on all tests.
+      turns: who wrote which tokens; answers are the policy's turns.
+      turn_verdicts: of every answer on all tests where that was asked for, else empty.
+    """
 
     completion: Completion
     text: str
     judgement: Judgement
+    turns: tuple[Turn, ...]
+    turn_verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def mask(self) -> np.ndarray:
+        """bool [T]: True on the policy's tokens."""
+        mask = np.zeros(len(self.completion.tokens), bool)
+        for turn in self.turns:
+            mask[turn.start : turn.end] = turn.role == "policy"
+        return mask
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +70,24 @@ class Prompter:
         return self.tokenizer.chat_prompt(
             self.template.messages(problem), answer_prefix=self.template.answer_prefix(problem)
         )
+
+    def feedback_tokens(
+        self, problem: Problem, judgement: Judgement, num_answers: int, loop: FeedbackLoop
+    ) -> list[int]:
+        """What follows the latest answer, up to where the next one begins; empty if it is too long.
+
+        As many failed public tests are shown as fit `loop.max_feedback_tokens`.
+        """
+        for max_tests in range(loop.template.max_tests, 0, -1):
+            tokens = self.tokenizer.chat_follow_up(
+                self.template.messages(problem),
+                loop.template.message(problem, judgement, max_tests),
+                answer_prefix=self.template.answer_prefix(problem),
+                num_answers=num_answers,
+            )
+            if len(tokens) <= loop.max_feedback_tokens:
+                return tokens
+        return []
 
     def text(self, completion: Completion) -> str:
         return self.tokenizer.decode(completion.tokens.tolist())
@@ -85,12 +124,20 @@ class RolloutWorker:
       sampler: draws completions.
       judge: anything with `submit(problem, answer) -> Future[Judgement]`.
       prompter: the prompt's and the answer's form.
+      loop: whether wrong answers are followed by feedback; by default not.
     """
 
-    def __init__(self, sampler: Sampler, judge: SubmitsAnswers, prompter: Prompter):
+    def __init__(
+        self,
+        sampler: Sampler,
+        judge: SubmitsAnswers,
+        prompter: Prompter,
+        loop: FeedbackLoop = FeedbackLoop(),
+    ):
         self._sampler = sampler
         self._judge = judge
         self._prompter = prompter
+        self.loop = loop
 
     def run(
         self,
@@ -99,45 +146,110 @@ class RolloutWorker:
         seeds: Sequence[Sequence[int]],
         settings: SamplerSettings,
         *,
+        judge_every_turn: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[list[Rollout]]:
         """Answers every problem once for each of its seeds.
+
+        With feedback, an answer that ended by itself and failed a public test is followed by what
+        failed and by another answer, up to `loop.max_turns`. The turns are rounds of sampling: all
+        second answers are drawn after all first ones. The judgement is that of the last answer on
+        all tests.
 
         Args:
           params: of the policy that samples.
           problems: what is asked.
           seeds: for each problem, one seed a sample.
-          settings: temperature and so on.
-          progress: called with (finished samples, new tokens) after each finished sample.
+          settings: temperature and so on. `max_completion_tokens` is the budget of each answer.
+          judge_every_turn: judge earlier answers on all tests as well, for `turn_verdicts`.
+          progress: called with (finished samples, new tokens) after each answer; a sample counts
+            at its first answer.
 
         Returns:
           Rollouts by problem and sample, in the order asked.
         """
+        prompts = [self._prompter.prompt_tokens(problem) for problem in problems]
+        dialogues = [
+            [Dialogue(problem, seed, prompt) for seed in many]
+            for problem, prompt, many in zip(problems, prompts, seeds, strict=True)
+        ]
+        groups = dialogues
+        for turn in range(self.loop.max_turns):
+            is_last = turn == self.loop.max_turns - 1
+            public: list[tuple[Dialogue, concurrent.futures.Future[Judgement]]] = []
+            for dialogue in self._answered(params, groups, settings, progress):
+                goes_on = not is_last and self._may_go_on(dialogue)
+                if goes_on:
+                    asked = public_part(dialogue.problem)
+                    public.append((dialogue, self._submit(asked, dialogue)))
+                if judge_every_turn or not goes_on:
+                    dialogue.verdicts.append(self._submit(dialogue.problem, dialogue))
+            groups = []
+            for dialogue, future in public:
+                if self._take_feedback(dialogue, future.result()):
+                    groups.append([dialogue])
+                elif not judge_every_turn:
+                    dialogue.verdicts.append(self._submit(dialogue.problem, dialogue))
+            if not groups:
+                break
+        return [[self._rollout(d, judge_every_turn) for d in many] for many in dialogues]
+
+    def _answered(
+        self,
+        params: Any,
+        groups: Sequence[Sequence[Dialogue]],
+        settings: SamplerSettings,
+        progress: Callable[[int, int], None] | None,
+    ) -> Iterator[Dialogue]:
+        """Draws the next answer of every dialogue; those of a group have the same tokens."""
         requests = [
             SampleRequest(
-                prompt_tokens=self._prompter.prompt_tokens(problem),
-                seeds=tuple(problem_seeds),
+                prompt_tokens=group[0].tokens if group else [0],
+                seeds=tuple(dialogue.next_seed for dialogue in group),
                 settings=settings,
-                request_id=problem.id,
+                request_id=group[0].problem.id if group else "",
             )
-            for problem, problem_seeds in zip(problems, seeds, strict=True)
+            for group in groups
         ]
-        pending: dict[tuple[int, int], tuple[Completion, str, concurrent.futures.Future]] = {}
         for i, j, completion in self._sampler.sample(params, requests):
-            text = self._prompter.text(completion)
-            pending[i, j] = (completion, text, self._submit(problems[i], text))
+            dialogue = groups[i][j]
+            dialogue.answers.append(completion)
+            yield dialogue
             if progress is not None:
-                progress(1, len(completion.tokens))
-        return [
-            [
-                Rollout(completion, text, verdict.result())
-                for completion, text, verdict in (pending[i, j] for j in range(len(seeds[i])))
-            ]
-            for i in range(len(problems))
-        ]
+                progress(int(len(dialogue.answers) == 1), len(completion.tokens))
 
-    def _submit(self, problem: Problem, text: str) -> concurrent.futures.Future[Judgement]:
-        answer = self._prompter.answer(problem, text)
+    def _may_go_on(self, dialogue: Dialogue) -> bool:
+        """An answer cut at the length limit has no end that feedback could follow."""
+        has_ended = dialogue.answers[-1].finish_reason == "stop"
+        return has_ended and bool(dialogue.problem.public_tests)
+
+    def _take_feedback(self, dialogue: Dialogue, judgement: Judgement) -> bool:
+        """Adds the feedback to the dialogue; returns whether there is any."""
+        if not says_why(judgement):
+            return False
+        tokens = self._prompter.feedback_tokens(
+            dialogue.problem, judgement, len(dialogue.answers), self.loop
+        )
+        if tokens and tokens[0] == dialogue.answers[-1].tokens[-1]:
+            tokens = tokens[1:]  # the policy ended its turn itself
+        if tokens:
+            dialogue.feedback.append(tokens)
+        return bool(tokens)
+
+    def _rollout(self, dialogue: Dialogue, judge_every_turn: bool) -> Rollout:
+        completion, turns = dialogue.completion()
+        judgements = [future.result() for future in dialogue.verdicts]
+        return Rollout(
+            completion=completion,
+            text=self._prompter.text(dialogue.answers[-1]),
+            judgement=judgements[-1],
+            turns=turns,
+            turn_verdicts=tuple(j.verdict for j in judgements) if judge_every_turn else (),
+        )
+
+    def _submit(self, problem: Problem, dialogue: Dialogue) -> concurrent.futures.Future[Judgement]:
+        """Has the latest answer judged."""
+        answer = self._prompter.answer(problem, self._prompter.text(dialogue.answers[-1]))
         if answer is not None:
             return self._judge.submit(problem, answer)
         unanswered: concurrent.futures.Future[Judgement] = concurrent.futures.Future()

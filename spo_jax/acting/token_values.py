@@ -68,7 +68,8 @@ def token_values(
     if groups:
         tokens = [[_tokens(answer, prompter.tokenizer) for answer in group] for group in groups]
         prompts = [prompter.prompt_tokens(by_id[group[0]["problem_id"]]) for group in groups]
-        rows = _packed(prompts, tokens, prompter.tokenizer.pad_id)
+        masks = [[_mask(answer, prompter.tokenizer) for answer in group] for group in groups]
+        rows = _packed(prompts, tokens, masks, prompter.tokenizer.pad_id)
         policy_RnT, reference_RnT = _scores(model, (params, reference.params), rows)
         for r, group in enumerate(groups):
             records += _records(
@@ -170,8 +171,19 @@ def _tokens(answer: Sample, tokenizer: Tokenizer) -> list[int]:
     return tokenizer.encode(answer["text"]) + end
 
 
+def _mask(answer: Sample, tokenizer: Tokenizer) -> np.ndarray:
+    """False on the environment's tokens of an answer in several turns."""
+    mask = np.ones(len(_tokens(answer, tokenizer)), bool)
+    for role, start, end in answer.get("turns", ()):
+        mask[start:end] = role == "policy"
+    return mask
+
+
 def _packed(
-    prompts: Sequence[Sequence[int]], tokens: Sequence[Sequence[Sequence[int]]], pad_id: int
+    prompts: Sequence[Sequence[int]],
+    tokens: Sequence[Sequence[Sequence[int]]],
+    masks: Sequence[Sequence[np.ndarray]],
+    pad_id: int,
 ) -> PackedRows:
     """One prompt with its answers a row, in lengths rounded up."""
     longest = max(len(answer) for group in tokens for answer in group)
@@ -186,6 +198,7 @@ def _packed(
         completions_per_row=max(map(len, tokens)),
         max_completion_tokens=_rounded(longest),
         pad_id=pad_id,
+        completion_masks=masks,
     )
 
 

@@ -7,10 +7,11 @@ library and `spo_jax.types` only, never jax.
 from spo_jax.judging.cache import CachedJudge, SubmitsPrograms
 from spo_jax.judging.checkers import Checker, find_checker, register_checker
 from spo_jax.judging.comparison import OutputComparison
+from spo_jax.judging.compilation import find_compiler
 from spo_jax.judging.extraction import extract_program
 from spo_jax.judging.limits import Limits
-from spo_jax.judging.pool import Judge
-from spo_jax.judging.probe import SandboxReport, probe_sandbox
+from spo_jax.judging.pool import LANGUAGES, Judge
+from spo_jax.judging.probe import BACKENDS, SandboxReport, probe_sandbox
 from spo_jax.judging.rewards import RewardMap
 from spo_jax.judging.verifiers import (
     ExactMatch,
@@ -21,6 +22,8 @@ from spo_jax.judging.verifiers import (
 )
 
 __all__ = [
+    "BACKENDS",
+    "LANGUAGES",
     "CachedJudge",
     "Checker",
     "ExactMatch",
@@ -35,6 +38,7 @@ __all__ = [
     "VerifierJudge",
     "extract_program",
     "find_checker",
+    "find_compiler",
     "judged",
     "probe_sandbox",
     "register_checker",

@@ -15,6 +15,8 @@ from typing import Protocol
 
 from spo_jax.types import Judgement, Problem, TestResult, Verdict
 
+_FORMAT = 2  # records of another one are judged again
+
 
 class SubmitsPrograms(Protocol):
     """What the cache wraps: `judging.Judge`, or anything that answers like it."""
@@ -28,16 +30,18 @@ class CachedJudge:
     """A judge that remembers. Judge failures (IE) are not remembered.
 
     Args:
-      judge: judges what is not known yet.
+      judge: judges what is not known yet. Its `identity`, if it has one, is a part of what is
+        remembered: other limits, another comparison or backend are another judge.
       path: JSON lines file, one verdict a line; created when missing. A last line torn by a crash
         is dropped: that program is judged again.
     """
 
     def __init__(self, judge: SubmitsPrograms, path: str | os.PathLike[str]):
         self._judge = judge
+        self._judge_identity = getattr(judge, "identity", "")
         self._path = Path(path)
         self._lock = threading.Lock()
-        self._problem_hashes: dict[str, str] = {}
+        self._problem_hashes: dict[Problem, str] = {}
         self._known = _read_records(self._path)
         self._pending: dict[str, concurrent.futures.Future[Judgement]] = {}
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,9 +69,9 @@ class CachedJudge:
         self._file.close()
 
     def _key(self, problem: Problem, code: str, language: str) -> str:
-        if problem.id not in self._problem_hashes:
-            self._problem_hashes[problem.id] = _problem_hash(problem)
-        parts = (self._problem_hashes[problem.id], language, code)
+        if problem not in self._problem_hashes:
+            self._problem_hashes[problem] = _problem_hash(problem)
+        parts = (self._judge_identity, self._problem_hashes[problem], language, code)
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
     def _remember(self, key: str, done: concurrent.futures.Future[Judgement]) -> None:
@@ -101,10 +105,18 @@ def _resolved(judgement: Judgement) -> concurrent.futures.Future[Judgement]:
 
 def _to_record(key: str, judgement: Judgement) -> dict:
     return {
+        "format": _FORMAT,
         "key": key,
         "verdict": judgement.verdict.value,
         "tests": [
-            [test.verdict.value, round(test.cpu_secs, 4), round(test.wall_secs, 4), test.message]
+            [
+                test.verdict.value,
+                round(test.cpu_secs, 4),
+                round(test.wall_secs, 4),
+                test.message,
+                test.peak_bytes,
+                test.output,
+            ]
             for test in judgement.tests
         ],
         "num_tests": judgement.num_tests,
@@ -118,8 +130,15 @@ def _from_record(record: dict) -> Judgement:
     return Judgement(
         verdict=Verdict(record["verdict"]),
         tests=tuple(
-            TestResult(verdict=Verdict(verdict), cpu_secs=cpu, wall_secs=wall, message=message)
-            for verdict, cpu, wall, message in record["tests"]
+            TestResult(
+                verdict=Verdict(verdict),
+                cpu_secs=cpu,
+                wall_secs=wall,
+                message=message,
+                peak_bytes=peak,
+                output=output,
+            )
+            for verdict, cpu, wall, message, peak, output in record["tests"]
         ),
         num_tests=record["num_tests"],
         backend=record["backend"],
@@ -136,4 +155,5 @@ def _read_records(path: Path) -> dict[str, Judgement]:
     if torn:  # a line cut short by a crash would swallow the next one appended
         os.truncate(path, len((whole + "\n").encode()) if whole else 0)
     records = [json.loads(line) for line in whole.splitlines() if line]
-    return {record["key"]: _from_record(record) for record in records}
+    usable = [record for record in records if record.get("format") == _FORMAT]
+    return {record["key"]: _from_record(record) for record in usable}

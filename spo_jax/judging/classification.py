@@ -9,6 +9,7 @@ from spo_jax.types import TestCase, TestResult, Verdict
 
 _NEAR_MEMORY_LIMIT = 0.9
 _MESSAGE_CHARS = 300
+_OUTPUT_BYTES = 2000  # of a wrong output, kept for feedback
 
 
 def classify(
@@ -22,13 +23,22 @@ def classify(
         verdict=verdict,
         cpu_secs=outcome.cpu_secs,
         wall_secs=outcome.wall_secs,
+        peak_bytes=outcome.peak_bytes,
         message=printable(message),
+        output=_excerpt(outcome, submission) if verdict is Verdict.WA else "",
     )
 
 
 def printable(text: str) -> str:
     """Without control characters: messages quote the program, and are shown on terminals."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _excerpt(outcome: Outcome, submission: Submission) -> str:
+    """The beginning of what the program printed or returned, line breaks kept."""
+    output = outcome.stdout if submission.fn_name is None else outcome.result
+    lines = output[:_OUTPUT_BYTES].decode("utf-8", "replace").split("\n")
+    return "\n".join(map(printable, lines))
 
 
 def _failure(outcome: Outcome, submission: Submission) -> tuple[Verdict, str] | None:
@@ -65,6 +75,8 @@ def _is_out_of_memory(outcome: Outcome, submission: Submission) -> bool:
     if outcome.status == 0:
         return False
     if _last_line(outcome.stderr).startswith("MemoryError"):
+        return True
+    if submission.language == "cpp" and b"std::bad_alloc" in outcome.stderr[-_MESSAGE_CHARS:]:
         return True
     is_crash = os.WIFSIGNALED(outcome.status) and not outcome.stopped_by
     return is_crash and outcome.peak_bytes > _NEAR_MEMORY_LIMIT * limit

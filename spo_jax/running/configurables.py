@@ -21,6 +21,7 @@ from spo_jax.objectives import (
     TrajectoryBalance,
 )
 from spo_jax.problems.contests.rules import ContestRules
+from spo_jax.problems.feedback import FeedbackTemplate
 from spo_jax.problems.letters import NamedLetters
 from spo_jax.problems.prompts import PromptTemplate, TextTemplate
 from spo_jax.running.settings import (
@@ -40,6 +41,7 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     ContestRules,
     EvaluationSettings,
     ExactMatch,
+    FeedbackTemplate,
     GeometricSchedule,
     GRPO,
     InitialValueSettings,

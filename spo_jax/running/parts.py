@@ -120,7 +120,7 @@ def build_run_parts(
         batch.row_lengths,
         tokens_per_micro_batch=batch.tokens_per_micro_batch,
         completions_per_row=batch.completions_per_problem,
-        max_completion_tokens=rollouts.max_completion_tokens,
+        max_completion_tokens=rollouts.max_dialogue_tokens,
         row_multiple=num_batch_shards(device_mesh),
     )
     sampling = build_sampling(

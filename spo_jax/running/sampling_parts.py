@@ -5,7 +5,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-from spo_jax.acting.rollouts import Prompter, RolloutWorker
+from spo_jax.acting.rollouts import FeedbackLoop, Prompter, RolloutWorker
 from spo_jax.errors import UserError
 from spo_jax.judging import (
     CachedJudge,
@@ -51,6 +51,11 @@ def build_sampling(
     verdicts_path: str,
 ) -> SamplingParts:
     """Starts the judge, then loads the policy. The judge ends with `stack`."""
+    if rollouts.max_turns > 1 and not isinstance(judge, JudgeSettings):
+        raise UserError(
+            f"max_turns={rollouts.max_turns} needs a judge of programs (JudgeSettings): a verifier "
+            "has no public tests to show"
+        )
     # The judge comes first: its refusal on a machine without a sandbox should not take a minute,
     # and its processes start before JAX has threads.
     asked, remembering = _start_judge(stack, judge, verdicts_path)
@@ -58,15 +63,21 @@ def build_sampling(
     prompter = Prompter(tokenizer, prompt, rollouts.stop_at)
     pretrained = load_source(policy)
     model = Transformer(pretrained.config)
+    limits = [
+        rollouts.max_prompt_tokens + rollouts.tokens_before_turn(turn)
+        for turn in range(rollouts.max_turns)
+    ]
     sampler = Sampler(
         model,
         eos_ids=prompter.end_ids,
         num_slots=rollouts.num_slots,
-        max_prompt_tokens=rollouts.max_prompt_tokens,
+        max_prompt_tokens=limits[-1],
+        prompt_buckets=limits[:-1],
         max_completion_tokens=rollouts.max_completion_tokens,
         steps_per_call=rollouts.steps_per_call,
     )
-    worker = RolloutWorker(sampler, remembering, prompter)
+    loop = FeedbackLoop(rollouts.max_turns, rollouts.max_feedback_tokens, rollouts.feedback)
+    worker = RolloutWorker(sampler, remembering, prompter, loop)
     return SamplingParts(model, pretrained.params, tokenizer, asked, worker, prompter)
 
 
@@ -80,6 +91,8 @@ def _start_judge(
     pool = stack.enter_context(
         Judge(
             num_workers=judge.num_workers or None,
+            backend=judge.backend,
+            python=judge.python,
             allow_unsandboxed=judge.allow_unsandboxed,
             comparison=OutputComparison(mode=judge.comparison),
         )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from spo_jax.errors import UserError
 from spo_jax.judging.comparison import ComparisonMode, OutputComparison
 from spo_jax.problems.contests.rules import ContestRules
+from spo_jax.problems.feedback import FeedbackTemplate
 from spo_jax.types import SamplerSettings
 
 
@@ -64,7 +65,11 @@ class RolloutSettings:
       temperature, top_p, top_k: of training samples. SPO needs no particular ones.
       stop_at: texts of one token each that end an answer besides the end-of-turn token.
       max_prompt_tokens: problems with a longer prompt are left out, and counted.
-      max_completion_tokens: of a sample, in training and evaluation.
+      max_completion_tokens: of an answer, in training and evaluation; each turn has as many.
+      max_turns: answers to one problem. Above 1, an answer that fails a public test is followed by
+        feedback and another answer.
+      max_feedback_tokens: between two answers, the chat's markup and the answer prefix included.
+      feedback: the message after a wrong answer.
       num_slots: samples that are decoded together.
       steps_per_call: decoding steps between two looks at what is finished.
     """
@@ -75,8 +80,25 @@ class RolloutSettings:
     stop_at: tuple[str, ...] = ()
     max_prompt_tokens: int = 256
     max_completion_tokens: int = 256
+    max_turns: int = 1
+    max_feedback_tokens: int = 256
+    feedback: FeedbackTemplate = dataclasses.field(default_factory=FeedbackTemplate)
     num_slots: int = 64
     steps_per_call: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("max_turns", "max_feedback_tokens"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+
+    def tokens_before_turn(self, turn: int) -> int:
+        """Most tokens after the first prompt and before the answer of a turn, counted from 0."""
+        return turn * (self.max_completion_tokens + self.max_feedback_tokens)
+
+    @property
+    def max_dialogue_tokens(self) -> int:
+        """Most tokens after the first prompt: answers of all turns and the feedback between."""
+        return self.tokens_before_turn(self.max_turns - 1) + self.max_completion_tokens
 
     @property
     def sampler(self) -> SamplerSettings:
@@ -138,11 +160,15 @@ class JudgeSettings:
 
     Attributes:
       num_workers: programs judged at once; 0 for one per processor.
+      backend: 'zygote' or 'exec', or None for the first that works here; see docs/judging.md.
+      python: path of the interpreter that programs run under; None for the one running this.
       allow_unsandboxed: run model-written programs without protection where no sandbox works.
       comparison: of outputs: 'strict', or 'code_contests' or 'taco' to reproduce published numbers.
     """
 
     num_workers: int = 0
+    backend: str | None = None
+    python: str | None = None
     allow_unsandboxed: bool = False
     comparison: ComparisonMode = "strict"
 

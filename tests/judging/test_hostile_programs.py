@@ -102,7 +102,7 @@ def test_stopped(run, processes_left, name):
     code, verdicts = STOPPED[name]
     judgement = run(code, "", "7", time_limit_secs=0.3)
     assert judgement.verdict in verdicts, judgement.message
-    assert processes_left() == []
+    assert processes_left() == {}
     assert run("print(7)", "", "7").verdict == "AC"
 
 
@@ -120,7 +120,7 @@ def test_waiting_programs_end_at_the_wall_limit(make_problem, processes_left):
     for judgement in judgements:
         assert judgement.verdict == "TLE"
         assert judgement.message == "did not end within 1 s of wall time"
-    assert processes_left() == []
+    assert processes_left() == {}
 
 
 def attempt(action: str, imports: str = "") -> str:
@@ -238,7 +238,7 @@ def test_contained(run, processes_left, name):
         pytest.skip("call numbers of x86_64")
     judgement = run(CONTAINED[name], "", "contained")
     assert judgement.verdict == "AC", judgement.message
-    assert processes_left() == []
+    assert processes_left() == {}
     assert run("print(7)", "", "7").verdict == "AC"
 
 
@@ -283,7 +283,7 @@ def test_no_state_passes_from_test_to_test(judge, make_problem, processes_left, 
     )
     judgement = judge.judge(make_problem(*[("", "fresh")] * 3), code)
     assert [test.verdict for test in judgement.tests] == ["AC"] * 3, judgement.message
-    assert processes_left() == []
+    assert processes_left() == {}
 
 
 # Reads every page of memory that holds an object this process can find, and the heap's end. The
@@ -352,7 +352,7 @@ def test_cheating_function(call, processes_left, name):
     code, verdicts = CHEATING_FUNCTIONS[name]
     judgement = call(code, "[]", "7")
     assert judgement.verdict in verdicts, judgement.message
-    assert processes_left() == []
+    assert processes_left() == {}
 
 
 def test_trap_crash_with_empty_expected_output(run, call):
