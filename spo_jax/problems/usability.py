@@ -161,6 +161,8 @@ def _choose(
             for place, language, code in _programs(problem, is_right):
                 if language not in languages:
                     skipped[language] += 1
+                elif language == "cpp" and problem.fn_name is not None:
+                    skipped["cpp for a problem that calls a function"] += 1
                 elif most is not None and kept >= most:
                     skipped["beyond max_solutions"] += 1
                 else:

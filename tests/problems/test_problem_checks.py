@@ -1,12 +1,14 @@
 """`spo problems check` and `decontaminate`, and the files of exclusions they write."""
 
 import json
+import shutil
 
 import pytest
 
 from spo_jax.errors import UserError
 from spo_jax.main import run
 from spo_jax.problems.contests.testing import (
+    CPP,
     PYTHON2,
     PYTHON3,
     TRIPLE,
@@ -135,3 +137,14 @@ def test_bad_exclusions_are_refused(tmp_path, text, message):
 def test_arguments_of_decontaminate():
     with pytest.raises(UserError, match="needs --train TASK"):
         run(["problems", "decontaminate", "--test", "spo_starter"])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_solutions_in_cpp_are_checked_too(tmp_path, capsys):
+    code = "#include <iostream>\nint main() { int n; std::cin >> n; std::cout << 2 * n; }\n"
+    row = code_contests_row("cpp", solutions=programs((CPP, code)), incorrect_solutions=None)
+    directory = write_code_contests(tmp_path / "set", train=[row])
+    arguments = ["--task", "code_contests", "--data_dir", directory, "--languages", "python3,cpp"]
+    assert run(["problems", "check", *arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["programs"], report["verified"], report["skipped"]) == (1, 1, {})
