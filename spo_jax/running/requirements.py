@@ -1,5 +1,7 @@
 """Whether the run can supply what its objective reads: asked before anything is loaded."""
 
+from collections.abc import Collection, Mapping
+
 import numpy as np
 
 from spo_jax.acting.initial_values import InitialValueSettings
@@ -49,6 +51,23 @@ def check_requirements(
             )
     worth = (rewards.accepted, rewards.rejected, rewards.no_program)
     objective.check_rewards(np.array([value for value in worth if value is not None], np.float32))
+
+
+def check_sources(weights: Mapping[str, float], setting: str, sources: Collection[str]) -> None:
+    """Raises UserError for a weight of a source that no trajectory has.
+
+    Args:
+      weights: by source ('run:a') or its first word ('run').
+      setting: what the weights are called.
+      sources: of the trajectories there are and will be.
+    """
+    known = sorted({name for source in sources for name in (source, source.partition(":")[0])})
+    for source in weights:
+        if source not in known:
+            raise UserError(
+                f"{setting} names the source '{source}', which no trajectory of this run has"
+                f"{nearest(source, known)} (sources: {', '.join(known)})"
+            )
 
 
 def _check_behavior(

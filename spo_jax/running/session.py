@@ -21,8 +21,9 @@ from spo_jax.reporting.clock import PhaseClock
 from spo_jax.reporting.progress import Progress, say
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.parts import RunParts
+from spo_jax.running.requirements import check_sources
 from spo_jax.running.stopping import Stopped, StopRequest
-from spo_jax.trajectories import DrawnGroup, Watermark
+from spo_jax.trajectories import ONLINE_SOURCES, DrawnGroup, Watermark
 from spo_jax.types import Problem
 
 
@@ -77,6 +78,7 @@ class Session:
             say(f"resumed after update {restored.step}")
         self._add_written()
         self._add_stored()
+        self._check_sources()
         self._behavior = (
             parts.policies.load(self._policy_version)
             if self._policy_version
@@ -291,6 +293,14 @@ class Session:
                 else ""
             )
         )
+
+    def _check_sources(self) -> None:
+        """Weights are given by source: one that names nothing would be passed over in silence."""
+        parts = self._parts
+        _, stored = parts.store.index().codes("source")
+        sources = {*ONLINE_SOURCES, "written", *(name for name in stored if name)}
+        check_sources(parts.replay.config.source_weights, "source_weights", sources)
+        check_sources(parts.batch.loss_weights, "loss_weights", sources)
 
     def _add_stored(self) -> None:
         parts = self._parts

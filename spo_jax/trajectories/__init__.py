@@ -13,6 +13,7 @@ from spo_jax.trajectories.drawing import ReplayConfig
 from spo_jax.trajectories.dumps import FORMATS, Skipped, detect_format, dump_files, read_dump
 from spo_jax.trajectories.importing import Importer, ImportSettings, ImportTokenizer, Place
 from spo_jax.trajectories.index import Index
+from spo_jax.trajectories.pool import ONLINE_SOURCES
 from spo_jax.trajectories.reader import DamagedObjectError
 from spo_jax.trajectories.replay import DrawnGroup, DrawnRow, Replay
 from spo_jax.trajectories.store import Commit, TrajectoryStore
@@ -22,6 +23,7 @@ from spo_jax.trajectories.written import AnswerFormat, WrittenSolutions, written
 
 __all__ = [
     "FORMATS",
+    "ONLINE_SOURCES",
     "AnswerFormat",
     "Commit",
     "DamagedObjectError",

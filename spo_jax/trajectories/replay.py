@@ -83,6 +83,7 @@ class Replay:
     """Draws groups from a store and counts uses.
 
     Attributes:
+      config: how it draws.
       watermark: what of the store is drawn from; moved by `advance`.
       reference_id, beta: whose annotations are attached; None attaches none.
       stats: of the last draw.
@@ -111,7 +112,7 @@ class Replay:
         self.reference_id = reference_id
         self.beta = beta
         self.stats: DrawStats | None = None
-        self._config = config or ReplayConfig()
+        self.config = config or ReplayConfig()
         self._store = store
         self._seed = seed
         self._tokenizer_hash = tokenizer_hash
@@ -198,7 +199,7 @@ class Replay:
 
     def _draw(self, request: DrawRequest) -> list[DrawnGroup]:
         pool = self._current_pool()
-        plan = plan_draw(pool, self._config, self._row_uses, request)
+        plan = plan_draw(pool, self.config, self._row_uses, request)
         trajectories = self._store.fetch(pool.index, plan.rows)
         ref_logprobs = self._annotations(trajectories)
         drawn = [
@@ -229,7 +230,7 @@ class Replay:
         for number, item in enumerate(trajectories):
             found[number] = self._checked(item, found[number])
         missing = [name for name, logprobs in zip(ids, found, strict=True) if logprobs is None]
-        if missing and self._config.require_annotations:
+        if missing and self.config.require_annotations:
             raise UserError(
                 f"{len(missing)} of {len(ids)} drawn trajectories have no ref_logprobs under "
                 f"reference '{self.reference_id}', for example '{missing[0]}'"
@@ -273,7 +274,7 @@ class Replay:
     def _current_pool(self) -> Pool:
         index = self._store.index(self.watermark)
         if self._pool is None or self._pool.index is not index:
-            self._pool = Pool(index, dict(self._config.source_weights))
+            self._pool = Pool(index, dict(self.config.source_weights))
             self._row_uses = np.zeros(len(index), np.int64)
             if self._uses:
                 found = index.positions(list(self._uses))

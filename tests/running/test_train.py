@@ -201,6 +201,14 @@ def test_control_trains_on_right_written_solutions_alone(tmp_path, tiny_checkpoi
         ({"num_updates": 0}, "num_updates=0 must be at least 1"),
         ({"problems": ProblemSource(task="spo_startr")}, "did you mean 'spo_starter'"),
         ({"batch": BatchSettings(problems_per_update=900)}, "problems_per_update=900"),
+        (
+            {"replay": ReplayConfig(source_weights={"run:last": 2.0})},
+            "source_weights names the source 'run:last', which no trajectory",
+        ),
+        (
+            {"batch": BatchSettings(problems_per_update=2, loss_weights={"run:last": 2.0})},
+            "loss_weights names the source 'run:last'",
+        ),
     ],
 )
 def test_bad_settings_are_refused_by_name(tmp_path, tiny_checkpoint, changes, message):
