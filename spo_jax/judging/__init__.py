@@ -5,6 +5,7 @@ library and `spo_jax.types` only, never jax.
 """
 
 from spo_jax.judging.cache import CachedJudge, SubmitsPrograms
+from spo_jax.judging.client import JudgeClient
 from spo_jax.judging.comparison import OutputComparison
 from spo_jax.judging.extraction import extract_program
 from spo_jax.judging.limits import Limits
@@ -23,6 +24,7 @@ __all__ = [
     "CachedJudge",
     "ExactMatch",
     "Judge",
+    "JudgeClient",
     "Limits",
     "OutputComparison",
     "RewardMap",

@@ -130,11 +130,23 @@ class JudgeSettings:
     Attributes:
       num_workers: programs judged at once; 0 for one per processor.
       allow_unsandboxed: run model-written programs without protection where no sandbox works.
+      address: of a `spo judge serve` to use instead of an own pool: 'unix:/path' or
+        'tcp:127.0.0.1:port'. The server owns the other settings.
+      token_file: holds the server's token.
     """
 
     num_workers: int = 0
     allow_unsandboxed: bool = False
+    address: str = ""
+    token_file: str = ""
 
     def __post_init__(self) -> None:
+        if self.address and (self.num_workers or self.allow_unsandboxed):
+            raise UserError(
+                f"num_workers={self.num_workers} and allow_unsandboxed={self.allow_unsandboxed} "
+                f"are the judge server's to set: leave them out with address='{self.address}'"
+            )
+        if self.token_file and not self.address:
+            raise UserError(f"token_file='{self.token_file}' needs the address of a judge server")
         if self.num_workers < 0:
             raise UserError(f"num_workers={self.num_workers} must be at least 0")
