@@ -70,14 +70,18 @@ def run(argv: Sequence[str]) -> int:
     if name not in COMMANDS:
         raise UserError(f"spo: unknown command '{name}'{nearest(name, COMMANDS)} (see spo --help)")
     module = _command_module(name)
+    rest = list(argv[1:])
+    if rest and rest[0] in getattr(module, "SUBCOMMANDS", ()):  # words before other arguments
+        module = module.SUBCOMMANDS[rest[0]]
+        name = f"{name} {rest.pop(0)}"
     parser = _Parser(
         prog=f"spo {name}",
-        description=module.__doc__ or module.HELP,
+        description=module.__doc__ or "",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    args, unknown = parser.parse_known_args(list(argv[1:]))
+    args, unknown = parser.parse_known_args(rest)
     if hasattr(module, "take_unknown"):  # --gin.NAME=value has no fixed set of flags
         unknown = module.take_unknown(args, unknown)
     parser.refuse_unknown(unknown)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spo_jax.commands import judge_serve, judge_status
 from spo_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ examples:
   spo judge solution.py --problem starter/compare-greater
   spo judge solution.cpp --problem starter/compare-greater
   spo judge - --problem problem.json --json < solution.py
+
+`spo judge serve --help`: one pool for several processes; `spo judge status --help`: its state
 """
+SUBCOMMANDS = {"serve": judge_serve, "status": judge_status}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ library and `spo_jax.types` only, never jax.
 
 from spo_jax.judging.cache import CachedJudge, SubmitsPrograms
 from spo_jax.judging.checkers import Checker, find_checker, register_checker
+from spo_jax.judging.client import JudgeClient
 from spo_jax.judging.comparison import OutputComparison
 from spo_jax.judging.compilation import find_compiler
 from spo_jax.judging.extraction import extract_program
@@ -28,6 +29,7 @@ __all__ = [
     "Checker",
     "ExactMatch",
     "Judge",
+    "JudgeClient",
     "Limits",
     "OutputComparison",
     "RewardMap",

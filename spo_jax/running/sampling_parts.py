@@ -10,11 +10,13 @@ from spo_jax.errors import UserError
 from spo_jax.judging import (
     CachedJudge,
     Judge,
+    JudgeClient,
     OutputComparison,
     SubmitsAnswers,
     Verifier,
     VerifierJudge,
 )
+from spo_jax.judging.wire import read_token
 from spo_jax.models import Params, Pretrained, Transformer, load_pretrained
 from spo_jax.problems.prompts import Template
 from spo_jax.problems.tasks import load_task_problems
@@ -36,7 +38,7 @@ class SamplingParts:
     model: Transformer
     params: Params
     tokenizer: Tokenizer
-    judge: Judge | VerifierJudge
+    judge: Judge | JudgeClient | VerifierJudge
     worker: RolloutWorker
     prompter: Prompter
 
@@ -83,21 +85,27 @@ def build_sampling(
 
 def _start_judge(
     stack: contextlib.ExitStack, judge: JudgeSettings | Verifier, verdicts_path: str
-) -> tuple[Judge | VerifierJudge, SubmitsAnswers]:
+) -> tuple[Judge | JudgeClient | VerifierJudge, SubmitsAnswers]:
     """The judge, and the same with a memory. A verifier says the same twice and needs none."""
     if not isinstance(judge, JudgeSettings):
         verifier = VerifierJudge(judge)
         return verifier, verifier
-    pool = stack.enter_context(
-        Judge(
-            num_workers=judge.num_workers or None,
-            backend=judge.backend,
-            python=judge.python,
-            allow_unsandboxed=judge.allow_unsandboxed,
-            comparison=OutputComparison(mode=judge.comparison),
-        )
-    )
+    pool = _programs_judge(judge)
+    stack.push(pool.__exit__)
     return pool, stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
+
+
+def _programs_judge(settings: JudgeSettings) -> Judge | JudgeClient:
+    if settings.address:
+        token = read_token(settings.token_file) if settings.token_file else ""
+        return JudgeClient(settings.address, token=token)
+    return Judge(
+        num_workers=settings.num_workers or None,
+        backend=settings.backend,
+        python=settings.python,
+        allow_unsandboxed=settings.allow_unsandboxed,
+        comparison=OutputComparison(mode=settings.comparison),
+    )
 
 
 def load_source(source: ModelSource) -> Pretrained:

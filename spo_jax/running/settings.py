@@ -164,6 +164,9 @@ class JudgeSettings:
       python: path of the interpreter that programs run under; None for the one running this.
       allow_unsandboxed: run model-written programs without protection where no sandbox works.
       comparison: of outputs: 'strict', or 'code_contests' or 'taco' to reproduce published numbers.
+      address: of a `spo judge serve` to use instead of an own pool: 'unix:/path' or
+        'tcp:127.0.0.1:port'. The server owns the other settings.
+      token_file: holds the server's token.
     """
 
     num_workers: int = 0
@@ -171,8 +174,23 @@ class JudgeSettings:
     python: str | None = None
     allow_unsandboxed: bool = False
     comparison: ComparisonMode = "strict"
+    address: str = ""
+    token_file: str = ""
 
     def __post_init__(self) -> None:
+        if self.address:
+            self._check_left_to_server()
+        if self.token_file and not self.address:
+            raise UserError(f"token_file='{self.token_file}' needs the address of a judge server")
         if self.num_workers < 0:
             raise UserError(f"num_workers={self.num_workers} must be at least 0")
         OutputComparison(mode=self.comparison)  # raises for an unknown mode
+
+    def _check_left_to_server(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("address", "token_file") and value != field.default:
+                raise UserError(
+                    f"{field.name}={value} is the judge server's to set: leave it out with "
+                    f"address='{self.address}'"
+                )
