@@ -87,13 +87,14 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TestResult:
-    """One test of one submission."""
+    """One test of one submission: time used, and the largest resident memory."""
 
     __test__ = False  # not a test of pytest's
 
     verdict: Verdict
     cpu_secs: float = 0.0
     wall_secs: float = 0.0
+    peak_bytes: int = 0
     message: str = ""
 
 
@@ -105,7 +106,7 @@ class Judgement:
       verdict: AC, or the verdict of the first failing test, or CE or IE of the whole submission.
       tests: results in the order of `Problem.tests`.
       num_tests: how many tests the problem has.
-      backend: the sandbox that ran it, for example 'bubblewrap'.
+      backend: the sandbox that ran it, for example 'zygote'.
       layers: protections that were active.
       message: one line for a person.
     """

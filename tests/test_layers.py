@@ -82,7 +82,7 @@ HOST_ONLY = ("types.py", "errors.py", "judging/", "trajectories/", "problems/", 
 LATE_IMPORTS = {
     ("tokenizers.py", "transformers"),
     ("models/pretrained.py", "huggingface_hub"),
-    ("judging/runner.py", "json"),  # stays out of programs that read standard input
+    ("judging/program.py", "json"),  # stays out of programs that read standard input
 }
 
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))

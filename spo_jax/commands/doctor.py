@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from spo_jax.judging import probe_sandbox
+from spo_jax.errors import UserError
+from spo_jax.judging import BACKENDS, find_compiler, probe_sandbox
 from spo_jax.models.smollm2 import FILE_NAME, cache_directory
 
 HELP = "show what this machine offers and what to do about what is missing"
@@ -204,6 +205,16 @@ def _sandbox() -> Iterator[Check]:
         return
     detail = f"{report.backend} ({', '.join(report.layers)}), programs run under Python "
     yield Check("sandbox", "ok", detail + f"{report.python_version} ({report.python})")
+    for backend in BACKENDS:
+        if backend != report.backend:
+            other = probe_sandbox(backend_name=backend)
+            status: Status = "ok" if other.is_working else "warning"
+            detail = "works too" if other.is_working else other.problem
+            yield Check(f"sandbox {backend}", status, detail, other.advice)
+    try:
+        yield Check("C++", "ok", find_compiler().path)
+    except UserError as error:
+        yield Check("C++", "optional", str(error), "only for judging C++ programs")
 
 
 def _model() -> Iterator[Check]:

@@ -13,6 +13,8 @@ from spo_jax.errors import UserError
 if TYPE_CHECKING:
     from spo_jax.types import Judgement, Problem
 
+_CPP_SUFFIXES = (".cpp", ".cc", ".cxx", ".C")
+
 HELP = "judge a program on a problem's tests, in a sandbox"
 
 _DESCRIPTION = """\
@@ -25,6 +27,7 @@ exit status: 0 accepted, 1 not accepted, 2 bad arguments or no working sandbox, 
 
 examples:
   spo judge solution.py --problem starter/compare-greater
+  spo judge solution.cpp --problem starter/compare-greater
   spo judge - --problem problem.json --json < solution.py
 """
 
@@ -33,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("program", metavar="PROGRAM", help="Python 3 source file; - reads stdin")
+    parser.add_argument(
+        "program",
+        metavar="PROGRAM",
+        help="source file, C++17 if it ends in .cpp, .cc or .cxx, else Python 3; - reads stdin",
+    )
     parser.add_argument(
         "--problem",
         required=True,
@@ -46,6 +53,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--time_limit_secs", type=float, help="CPU seconds per test instead of the problem's own"
+    )
+    parser.add_argument(
+        "--language",
+        metavar="LANGUAGE",
+        help="python3 or cpp (C++17); default: by PROGRAM's suffix",
+    )
+    parser.add_argument(
+        "--backend",
+        metavar="BACKEND",
+        help="zygote (a fork of a warm interpreter per test) or exec (a fresh interpreter per "
+        "test); default: the first that works",
     )
     parser.add_argument(
         "--python", metavar="PATH", help="the interpreter that runs PROGRAM; default: this one"
@@ -73,8 +91,9 @@ def run(args: argparse.Namespace) -> int:
         allow_unsandboxed=args.allow_unsandboxed,
         limits=limits,
         python=args.python,
+        backend=args.backend,
     ) as judge:
-        judgement = judge.judge(problem, code)
+        judgement = judge.judge(problem, code, args.language or _language_of(args.program))
     wall_secs = time.monotonic() - started
     if args.json:
         print(json.dumps(_record(problem, judgement, wall_secs)))
@@ -89,6 +108,10 @@ def _read_problem(name: str) -> "Problem":
     if name.endswith(".json") or Path(name).is_file():
         return read_problem_file(name)
     return find_problem(name)
+
+
+def _language_of(path: str) -> str:
+    return "cpp" if Path(path).suffix in _CPP_SUFFIXES else "python3"
 
 
 def _read_program(path: str) -> str:
@@ -120,6 +143,7 @@ def _record(problem: "Problem", judgement: "Judgement", wall_secs: float) -> dic
                 "verdict": test.verdict.value,
                 "cpu_secs": round(test.cpu_secs, 6),
                 "wall_secs": round(test.wall_secs, 6),
+                "peak_bytes": test.peak_bytes,
                 "message": test.message,
             }
             for index, test in enumerate(judgement.tests)

@@ -6,10 +6,11 @@ library and `spo_jax.types` only, never jax.
 
 from spo_jax.judging.cache import CachedJudge, SubmitsPrograms
 from spo_jax.judging.comparison import OutputComparison
+from spo_jax.judging.compilation import find_compiler
 from spo_jax.judging.extraction import extract_program
 from spo_jax.judging.limits import Limits
-from spo_jax.judging.pool import Judge
-from spo_jax.judging.probe import SandboxReport, probe_sandbox
+from spo_jax.judging.pool import LANGUAGES, Judge
+from spo_jax.judging.probe import BACKENDS, SandboxReport, probe_sandbox
 from spo_jax.judging.rewards import RewardMap
 from spo_jax.judging.verifiers import (
     ExactMatch,
@@ -20,6 +21,8 @@ from spo_jax.judging.verifiers import (
 )
 
 __all__ = [
+    "BACKENDS",
+    "LANGUAGES",
     "CachedJudge",
     "ExactMatch",
     "Judge",
@@ -32,6 +35,7 @@ __all__ = [
     "Verifier",
     "VerifierJudge",
     "extract_program",
+    "find_compiler",
     "judged",
     "probe_sandbox",
 ]

@@ -1,4 +1,8 @@
-"""The backend `bubblewrap`: one sandbox per submission, a fork of a warm interpreter per test.
+"""The backends `zygote` and `exec`: a long-lived bubblewrap sandbox for each worker of the judge.
+
+In `zygote` every test is a fork of a warm interpreter, in `exec` a fresh interpreter or a compiled
+program. A sandbox in which a test left anything behind, or anything unexpected happened, is
+replaced.
 
 As root, bubblewrap alone is no sandbox (the program would keep every capability over the host), so
 an unprivileged user id of the host is taken first. Inside: own user, process, network, mount, IPC
@@ -6,18 +10,29 @@ and host name namespaces; no capabilities; a read-only file system that holds th
 interpreter, nothing else; an empty environment; a small /tmp.
 """
 
+import dataclasses
 import functools
-import importlib.resources
+import math
 import os
 import resource
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from spo_jax.judging.compilation import (
+    BINARY_BYTES,
+    Compiler,
+    compile_binary,
+    find_compiler,
+)
+from spo_jax.judging.compilation import MEMORY_BYTES as COMPILER_MEMORY_BYTES
+from spo_jax.judging.compilation import TMP_BYTES as COMPILER_TMP_BYTES
+from spo_jax.judging.inside import program_environment, zygote_command
 from spo_jax.judging.interface import SandboxError, Submission
 from spo_jax.judging.interpreters import Interpreter
+from spo_jax.judging.sandbox import START_SECS, SandboxProcess
 from spo_jax.judging.seccomp import program_filter, runner_filter
-from spo_jax.judging.session import RunnerSession, SandboxProcess
+from spo_jax.judging.session import RunnerSession
 from spo_jax.judging.streams import sealed_file
 
 _DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -47,71 +62,154 @@ class Bubblewrap:
     """Implements `interface.Backend`.
 
     Args:
-      interpreter: runs the programs.
+      interpreter: runs the programs and the trusted code beside them.
+      name: 'zygote' or 'exec'.
     Raises:
       SandboxError: bubblewrap, or as root a tool to give up privileges, is not installed.
     """
 
-    name = "bubblewrap"
-
-    def __init__(self, interpreter: Interpreter):
+    def __init__(self, interpreter: Interpreter, name: str):
+        self.name = name
         self.interpreter = interpreter
         self._bwrap = _require("bwrap", "bubblewrap")
         self._setpriv = _require("setpriv", "util-linux") if os.geteuid() == 0 else None
         self._prlimit = shutil.which("prlimit")
-        self._runner_text = runner_text()
         self._program_filter = program_filter()
+        self._binary_filter = program_filter(starts_binary=True)
         self._runner_filter = runner_filter()
         self._limits_threads = os.geteuid() == 0 or kernel_version() >= (5, 14)
         layers = list(_LAYERS)
         layers += ["seccomp"] if self._program_filter else []
         layers += ["thread-limit"] if self._limits_threads else []
         self.layers = tuple(layers)
+        self._idle: dict[int, tuple[SandboxProcess, int]] = {}  # slot: sandbox, bytes of its /tmp
+
+    def compile(self, submission: Submission, slot: int) -> Submission:
+        if submission.language != "cpp":
+            return submission
+        compiler = find_compiler()
+        seconds = submission.limits.compile_secs
+        binary = compile_binary(
+            submission.source,
+            seconds,
+            lambda stdin, stdout: self._start_compiler(compiler, slot, seconds, stdin, stdout),
+        )
+        return dataclasses.replace(submission, source=binary)
 
     def open(self, submission: Submission, slot: int) -> RunnerSession:
+        is_binary = submission.language == "cpp"
+        file_bytes = submission.limits.file_bytes
+        return RunnerSession(
+            self._take(slot, file_bytes),
+            submission,
+            starts_image=self.name == "exec" or is_binary,
+            program_filter=self._binary_filter if is_binary else self._program_filter,
+            limits_threads=self._limits_threads,
+            give_back=lambda process: self._idle.update({slot: (process, file_bytes)}),
+        )
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.popitem()[1][0].close()
+
+    def _take(self, slot: int, file_bytes: int) -> SandboxProcess:
+        process, its_bytes = self._idle.pop(slot, (None, 0))
+        if process is not None:
+            if its_bytes == file_bytes and not process.has_ended():
+                return process
+            process.close()
+        return self._start(slot, file_bytes)
+
+    def _start(self, slot: int, file_bytes: int) -> SandboxProcess:
+        process = self._launch(
+            lambda control: zygote_command(self.interpreter, control, True),
+            limits={"stack": _stack_bytes(), "core": 0},
+            mounts=_interpreter_mounts(self.interpreter),
+            slot=slot,
+            tmp_bytes=file_bytes,
+        )
+        try:
+            if not process.receive(START_SECS).startswith("ready "):
+                raise SandboxError(process.stderr_text() or "the runner did not start")
+        except BaseException:
+            process.close()
+            raise
+        return process
+
+    def _start_compiler(
+        self, compiler: Compiler, slot: int, cpu_secs: float, stdin: int, stdout: int
+    ) -> SandboxProcess:
+        mounts = ["--symlink", "/usr/bin", "/bin"] if os.path.islink("/bin") else []
+        for directory in compiler.directories:
+            if directory not in _LIBRARY_DIRECTORIES:
+                mounts += ["--ro-bind", directory, directory]
+        return self._launch(
+            lambda control: compiler.command,
+            limits={
+                "core": 0,
+                "cpu": math.ceil(cpu_secs),
+                "as": COMPILER_MEMORY_BYTES,
+                "fsize": BINARY_BYTES,
+            },
+            mounts=mounts,
+            slot=slot,
+            tmp_bytes=COMPILER_TMP_BYTES,
+            stdin=stdin,
+            stdout=stdout,
+        )
+
+    def _launch(
+        self,
+        make_command: Callable[[int], list[str]],
+        *,
+        limits: dict[str, int],
+        mounts: Sequence[str],
+        slot: int,
+        tmp_bytes: int,
+        stdin: int | None = None,
+        stdout: int | None = None,
+    ) -> SandboxProcess:
         filters = [sealed_file(self._runner_filter)] if self._runner_filter else []
         try:
-            process = SandboxProcess(
-                lambda control, info: self._command(submission, slot, control, info, filters),
+            return SandboxProcess(
+                lambda control, info: [
+                    *self._outer_commands(slot, limits),
+                    *self._sandbox_command(mounts, tmp_bytes, info, filters),
+                    *make_command(control),
+                ],
                 inherited=filters,
                 has_namespace=True,
                 environment={"PATH": "/usr/bin:/bin"},
+                stdin=stdin,
+                stdout=stdout,
             )
         finally:
             for descriptor in filters:
                 os.close(descriptor)
-        return RunnerSession(
-            process,
-            submission,
-            program_filter=self._program_filter,
-            limits_threads=self._limits_threads,
-        )
 
-    def _command(
-        self, submission: Submission, slot: int, control: int, info: int, filters: Sequence[int]
+    def _sandbox_command(
+        self, mounts: Sequence[str], tmp_bytes: int, info: int, filters: Sequence[int]
     ) -> list[str]:
-        command = [*self._outer_commands(slot), self._bwrap, "--unshare-all", "--unshare-user"]
+        command = [self._bwrap, "--unshare-all", "--unshare-user"]
         command += ["--disable-userns", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
         command += ["--uid", "65534", "--gid", "65534", "--hostname", "judge"]
-        command += [*_library_mounts(), *_interpreter_mounts(self.interpreter)]
+        command += [*_library_mounts(), *mounts]
         for device in _DEVICES:
             command += ["--dev-bind-try", f"/dev/{device}", f"/dev/{device}"]
-        command += ["--size", str(submission.limits.file_bytes), "--tmpfs", "/tmp"]
+        command += ["--size", str(tmp_bytes), "--tmpfs", "/tmp"]
         command += ["--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]
         for name, value in program_environment().items():
             command += ["--setenv", name, value]
         command += ["--info-fd", str(info)]
         for descriptor in filters:
             command += ["--seccomp", str(descriptor)]
-        interpreter = str(self.interpreter.executable)
-        return [*command, *runner_command(interpreter, self._runner_text, control, True)]
+        return command
 
-    def _outer_commands(self, slot: int) -> list[str]:
+    def _outer_commands(self, slot: int, limits: dict[str, int]) -> list[str]:
         command = []
         if self._prlimit:
-            hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
-            size = _STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, _STACK_BYTES)
-            command += [self._prlimit, f"--stack={size}:{size}", "--core=0:0"]
+            command += [self._prlimit]
+            command += [f"--{name}={value}:{value}" for name, value in limits.items()]
         if self._setpriv:
             user_id = str(unprivileged_user_id(slot))
             command += [self._setpriv, "--reuid", user_id, "--regid", user_id, "--clear-groups"]
@@ -119,30 +217,9 @@ class Bubblewrap:
         return command
 
 
-def runner_text() -> str:
-    return (importlib.resources.files("spo_jax.judging") / "runner.py").read_text("utf-8")
-
-
-def runner_command(interpreter: str, text: str, control: int, owns_pid_namespace: bool) -> list:
-    """-s -S: no site packages. Not -I, which would ignore the fixed hash seed."""
-    flags = ["-s", "-S", "-X", "utf8", "-X", "int_max_str_digits=0"]
-    return [interpreter, *flags, "-c", text, str(control), str(int(owns_pid_namespace))]
-
-
-def program_environment() -> dict[str, str]:
-    """Everything a program finds in its environment.
-
-    The hash seed makes verdicts repeatable; one allocator arena keeps threads from reserving
-    64 MiB of address space each.
-    """
-    return {
-        "HOME": "/tmp",
-        "LANG": "C.UTF-8",
-        "MALLOC_ARENA_MAX": "1",
-        "PATH": "/usr/bin:/bin",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": "0",
-    }
+def _stack_bytes() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    return _STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, _STACK_BYTES)
 
 
 def unprivileged_user_id(slot: int) -> int:

@@ -28,13 +28,15 @@ class CachedJudge:
     """A judge that remembers. Judge failures (IE) are not remembered.
 
     Args:
-      judge: judges what is not known yet.
+      judge: judges what is not known yet. Its `identity`, if it has one, is a part of what is
+        remembered: other limits, another comparison or backend are another judge.
       path: JSON lines file, one verdict a line; created when missing. A last line torn by a crash
         is dropped: that program is judged again.
     """
 
     def __init__(self, judge: SubmitsPrograms, path: str | os.PathLike[str]):
         self._judge = judge
+        self._judge_identity = getattr(judge, "identity", "")
         self._path = Path(path)
         self._lock = threading.Lock()
         self._problem_hashes: dict[str, str] = {}
@@ -67,7 +69,7 @@ class CachedJudge:
     def _key(self, problem: Problem, code: str, language: str) -> str:
         if problem.id not in self._problem_hashes:
             self._problem_hashes[problem.id] = _problem_hash(problem)
-        parts = (self._problem_hashes[problem.id], language, code)
+        parts = (self._judge_identity, self._problem_hashes[problem.id], language, code)
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
     def _remember(self, key: str, done: concurrent.futures.Future[Judgement]) -> None:
@@ -102,7 +104,13 @@ def _to_record(key: str, judgement: Judgement) -> dict:
         "key": key,
         "verdict": judgement.verdict.value,
         "tests": [
-            [test.verdict.value, round(test.cpu_secs, 4), round(test.wall_secs, 4), test.message]
+            [
+                test.verdict.value,
+                round(test.cpu_secs, 4),
+                round(test.wall_secs, 4),
+                test.message,
+                test.peak_bytes,
+            ]
             for test in judgement.tests
         ],
         "num_tests": judgement.num_tests,
@@ -116,8 +124,14 @@ def _from_record(record: dict) -> Judgement:
     return Judgement(
         verdict=Verdict(record["verdict"]),
         tests=tuple(
-            TestResult(verdict=Verdict(verdict), cpu_secs=cpu, wall_secs=wall, message=message)
-            for verdict, cpu, wall, message in record["tests"]
+            TestResult(
+                verdict=Verdict(verdict),
+                cpu_secs=cpu,
+                wall_secs=wall,
+                message=message,
+                peak_bytes=peak[0] if peak else 0,
+            )
+            for verdict, cpu, wall, message, *peak in record["tests"]
         ),
         num_tests=record["num_tests"],
         backend=record["backend"],

@@ -22,6 +22,7 @@ def classify(
         verdict=verdict,
         cpu_secs=outcome.cpu_secs,
         wall_secs=outcome.wall_secs,
+        peak_bytes=outcome.peak_bytes,
         message=printable(message),
     )
 
@@ -65,6 +66,8 @@ def _is_out_of_memory(outcome: Outcome, submission: Submission) -> bool:
     if outcome.status == 0:
         return False
     if _last_line(outcome.stderr).startswith("MemoryError"):
+        return True
+    if submission.language == "cpp" and b"std::bad_alloc" in outcome.stderr[-_MESSAGE_CHARS:]:
         return True
     is_crash = os.WIFSIGNALED(outcome.status) and not outcome.stopped_by
     return is_crash and outcome.peak_bytes > _NEAR_MEMORY_LIMIT * limit

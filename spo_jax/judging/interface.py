@@ -6,6 +6,7 @@ A backend never sees an expected output and never decides a verdict.
 import dataclasses
 from typing import Literal, Protocol
 
+from spo_jax.judging.interpreters import Interpreter
 from spo_jax.judging.limits import Limits
 
 
@@ -26,11 +27,13 @@ class Submission:
     """A program to run.
 
     Attributes:
-      source: UTF-8, without NUL bytes.
+      language: 'python3' or 'cpp'.
+      source: UTF-8, without NUL bytes; or what `Backend.compile` made of it.
       fn_name: the function to call with each test's arguments, or None for standard input.
       limits: of each test.
     """
 
+    language: str = "python3"
     source: bytes
     fn_name: str | None
     limits: Limits
@@ -64,14 +67,14 @@ class Outcome:
 class Session(Protocol):
     """One program in its sandbox, compiled. Used by one thread at a time."""
 
-    def run(self, test_input: bytes) -> Outcome:
-        """Runs one test. Raises SandboxError."""
+    def run(self, test_input: bytes, cpu_secs: float) -> Outcome:
+        """Runs one test, which is ended after `cpu_secs` of CPU. Raises SandboxError."""
 
     def kill(self) -> None:
         """Makes a running test fail. The only method that other threads may call."""
 
     def close(self) -> None:
-        """Ends every process of the sandbox and waits until none is left. Safe to call twice."""
+        """Ends the program and gives up the sandbox: it is clean, or ended. Safe to call twice."""
 
 
 class Backend(Protocol):
@@ -79,9 +82,19 @@ class Backend(Protocol):
 
     name: str
     layers: tuple[str, ...]
+    interpreter: Interpreter
+
+    def compile(self, submission: Submission, slot: int) -> Submission:
+        """What `open` takes: of a language that is compiled, the binary in place of the source.
+
+        Raises CompileError or SandboxError.
+        """
 
     def open(self, submission: Submission, slot: int) -> Session:
-        """Starts a sandbox and compiles. Raises CompileError or SandboxError.
+        """Takes the slot's sandbox, or starts it, and compiles. Raises CompileError, SandboxError.
 
         `slot` tells the judge's workers apart: no two sandboxes of a slot live at once.
         """
+
+    def close(self) -> None:
+        """Ends the sandboxes that are idle."""

@@ -6,7 +6,6 @@ here imports jax, and sandboxes are started by exec, so a judge may live beside 
 
 import collections
 import concurrent.futures
-import contextlib
 import os
 import queue
 import threading
@@ -14,21 +13,16 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from spo_jax.errors import UserError, nearest
-from spo_jax.judging.classification import classify, printable
 from spo_jax.judging.comparison import OutputComparison, parse_json
-from spo_jax.judging.interface import (
-    CompileError,
-    RunnerLostError,
-    SandboxError,
-    Session,
-    Submission,
-)
+from spo_jax.judging.compilation import find_compiler
 from spo_jax.judging.limits import Limits
+from spo_jax.judging.pending import PendingJudgement
 from spo_jax.judging.probe import choose_backend
+from spo_jax.judging.trial import Rules, Trial
+from spo_jax.judging.turns import Turns
 from spo_jax.types import Judgement, Problem, TestResult, Verdict
 
-_LANGUAGES = ("python3",)
-_NUM_TRIES = 2  # a failure of the judge itself is retried once
+LANGUAGES = ("python3", "cpp")
 
 
 class Judge:
@@ -43,6 +37,8 @@ class Judge:
       comparison: how outputs are compared.
       python: the interpreter programs run under; default: ours, or the system's where ours cannot
         be read inside the sandbox.
+      backend: 'zygote' (a fork of a warm interpreter per test), 'exec' (a fresh interpreter per
+        test), or None for the first of these that works here.
     Raises:
       UserError: no working sandbox (the message says what to install), or a bad argument.
     """
@@ -56,20 +52,27 @@ class Judge:
         limits: Limits | None = None,
         comparison: OutputComparison | None = None,
         python: str | None = None,
+        backend: str | None = None,
     ):
         if num_workers is None:
             num_workers = len(os.sched_getaffinity(0))
         if num_workers < 1:
             raise UserError(f"judge num_workers={num_workers} must be at least 1")
-        self._backend = choose_backend(python=python, allow_unsandboxed=allow_unsandboxed)
-        self._stop_at_first_failure = stop_at_first_failure
-        self._limits = limits or Limits()
-        self._comparison = comparison or OutputComparison()
+        backend_in_use = choose_backend(
+            python=python, allow_unsandboxed=allow_unsandboxed, name=backend
+        )
+        self._rules = Rules(
+            backend=backend_in_use,
+            limits=limits or Limits(),
+            comparison=comparison or OutputComparison(),
+            stop_at_first_failure=stop_at_first_failure,
+            turns=Turns(),
+        )
         self._free_slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(num_workers):
             self._free_slots.put(slot)
         self._num_workers = num_workers
-        self._open_sessions: set[Session] = set()
+        self._running: set[Trial] = set()
         self._lock = threading.Lock()
         self._is_aborted = False
         self._executor = concurrent.futures.ThreadPoolExecutor(num_workers, "judge")
@@ -77,12 +80,25 @@ class Judge:
     @property
     def backend(self) -> str:
         """Name of the sandbox in use."""
-        return self._backend.name
+        return self._rules.backend.name
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Protections in use."""
-        return self._backend.layers
+        return self._rules.backend.layers
+
+    @property
+    def identity(self) -> str:
+        """Names all that verdicts depend on besides problem and program."""
+        rules, interpreter = self._rules, self._rules.backend.interpreter
+        parts = [
+            self.backend,
+            f"{interpreter.executable} {interpreter.version}",
+            rules.limits,
+            rules.comparison,
+            f"stop_at_first_failure={rules.stop_at_first_failure}",
+        ]
+        return "; ".join(str(part) for part in parts)
 
     def __enter__(self) -> "Judge":
         return self
@@ -100,10 +116,11 @@ class Judge:
         if abort:
             with self._lock:
                 self._is_aborted = True
-                running = list(self._open_sessions)
-            for session in running:
-                session.kill()
+                running = list(self._running)
+            for trial in running:
+                trial.stop()
         self._executor.shutdown(wait=True, cancel_futures=abort)
+        self._rules.backend.close()
 
     def judge(self, problem: Problem, code: str | None, language: str = "python3") -> Judgement:
         """Judges one program and waits for it."""
@@ -140,111 +157,88 @@ class Judge:
         return judgements
 
     def submit(
-        self, problem: Problem, code: str | None, language: str = "python3"
+        self,
+        problem: Problem,
+        code: str | None,
+        language: str = "python3",
+        *,
+        deadline_secs: float | None = None,
     ) -> concurrent.futures.Future[Judgement]:
         """Queues a program; None stands for an answer without a program and is CE.
 
-        Raises:
-          UserError: the problem cannot be judged (no tests, bad JSON), or an unknown language.
-        """
-        if language not in _LANGUAGES:
-            raise UserError(
-                f"language '{language}' is not among {list(_LANGUAGES)}"
-                f"{nearest(language, _LANGUAGES)}"
-            )
-        check_judgeable(problem)
-        return self._executor.submit(self._judge_in_slot, problem, code)
+        `cancel()` of the future ends the program, also while it runs. Until the judgement is there
+        the future does not say `running()`.
 
-    def _judge_in_slot(self, problem: Problem, code: str | None) -> Judgement:
+        Args:
+          problem: whose tests are run.
+          code: the program's source.
+          language: 'python3' or 'cpp' (C++17, for problems on standard input).
+          deadline_secs: wall seconds from now. After them the program is ended, and the judgement
+            is IE: a busy host must not decide a verdict.
+        Raises:
+          UserError: the problem cannot be judged (no tests, bad JSON), or not in this language.
+        """
+        check_judgeable(problem)
+        self._check_language(language, problem)
+        if deadline_secs is not None and not deadline_secs > 0:
+            raise UserError(f"deadline_secs={deadline_secs} must be above 0")
+        trial = Trial(problem, code, language, self._rules)
+        future = PendingJudgement()
+        future.add_done_callback(lambda done: trial.stop() if done.cancelled() else None)
+        queued = self._executor.submit(self._run, trial, future)
+        queued.add_done_callback(
+            lambda done: future.settle_cancelled() if done.cancelled() else None
+        )
+        if deadline_secs is not None:
+            self._set_deadline(deadline_secs, trial, future)
+        return future
+
+    def _run(self, trial: Trial, future: PendingJudgement) -> None:
         slot = self._free_slots.get()
+        with self._lock:
+            self._running.add(trial)
+            is_aborted = self._is_aborted
         try:
-            return self._judge(problem, code, slot)
+            if is_aborted:
+                trial.stop()
+            future.settle(trial.run(slot))
+        except concurrent.futures.CancelledError:
+            future.settle_cancelled()
+        except BaseException as error:
+            future.settle(error)
         finally:
+            with self._lock:
+                self._running.discard(trial)
             self._free_slots.put(slot)
 
-    def _judge(self, problem: Problem, code: str | None, slot: int) -> Judgement:
-        unusable = _why_unusable(code)
-        if code is None or unusable:
-            return self._judgement(problem, Verdict.CE, [], unusable)
-        submission = Submission(
-            source=code.encode("utf-8"),
-            fn_name=problem.fn_name,
-            limits=self._limits.of_problem(problem),
-        )
-        losses: list[tuple[int, Exception]] = []
-        for _ in range(_NUM_TRIES):
-            results: list[TestResult] = []
-            try:
-                self._run_tests(problem, submission, slot, results)
-            except CompileError as error:
-                return self._judgement(problem, Verdict.CE, [], str(error))
-            except (SandboxError, OSError) as error:
-                if self._is_aborted:
-                    raise concurrent.futures.CancelledError from None
-                losses.append((len(results), error))
-                continue
-            failing = [result for result in results if result.verdict is not Verdict.AC]
-            first = failing[0] if failing else results[0]
-            return self._judgement(problem, first.verdict, results, first.message)
-        return self._judge_failure(problem, losses, results)
+    def _set_deadline(self, secs: float, trial: Trial, future: PendingJudgement) -> None:
+        def end() -> None:
+            message = f"not judged within the deadline of {secs:g} s"
+            failed = TestResult(verdict=Verdict.IE, message=message)
+            future.settle(trial.judgement(Verdict.IE, [failed], message))
+            trial.stop()
 
-    def _judge_failure(
-        self, problem: Problem, losses: list[tuple[int, Exception]], results: list[TestResult]
-    ) -> Judgement:
-        """The program that ends its supervisor at the same test every time did it on purpose."""
-        is_deliberate = all(isinstance(error, RunnerLostError) for _, error in losses)
-        if is_deliberate and len({test_index for test_index, _ in losses}) == 1:
-            verdict, message = Verdict.SV, "the process that watches the program was ended"
-        else:
-            verdict, message = Verdict.IE, f"the judge failed: {losses[-1][1]}"
-        results.append(TestResult(verdict=verdict, message=message))
-        return self._judgement(problem, verdict, results, message)
+        timer = threading.Timer(secs, end)
+        timer.daemon = True
+        timer.start()
+        future.add_done_callback(lambda _: timer.cancel())
 
-    def _run_tests(
-        self, problem: Problem, submission: Submission, slot: int, results: list[TestResult]
-    ) -> None:
-        session: Session | None = None
-        try:
-            for test in problem.tests:
-                if session is None:
-                    session = self._open(submission, slot)
-                outcome = session.run(test.input.encode("utf-8", "surrogatepass"))
-                results.append(classify(outcome, test, submission, self._comparison))
-                if results[-1].verdict is not Verdict.AC and self._stop_at_first_failure:
-                    return
-                if outcome.is_spent:
-                    self._close(session)
-                    session = None
-        finally:
-            if session is not None:
-                self._close(session)
-
-    def _open(self, submission: Submission, slot: int) -> Session:
-        session = self._backend.open(submission, slot)
-        with self._lock:
-            self._open_sessions.add(session)
-            is_aborted = self._is_aborted
-        if is_aborted:
-            self._close(session)
-            raise SandboxError("the judge was closed")
-        return session
-
-    def _close(self, session: Session) -> None:
-        session.close()
-        with self._lock, contextlib.suppress(KeyError):
-            self._open_sessions.remove(session)
-
-    def _judgement(
-        self, problem: Problem, verdict: Verdict, results: list[TestResult], message: str
-    ) -> Judgement:
-        return Judgement(
-            verdict=verdict,
-            tests=tuple(results),
-            num_tests=len(problem.tests),
-            backend=self._backend.name,
-            layers=self._backend.layers,
-            message=printable(message),
-        )
+    def _check_language(self, language: str, problem: Problem) -> None:
+        if language not in LANGUAGES:
+            raise UserError(
+                f"language '{language}' is not among {list(LANGUAGES)}"
+                f"{nearest(language, LANGUAGES)}"
+            )
+        if language == "python3":
+            return
+        if problem.fn_name is not None:
+            raise UserError(
+                f"problem '{problem.id}' calls the function '{problem.fn_name}': language "
+                f"'{language}' works for problems on standard input only"
+            )
+        if self.backend == "none":
+            raise UserError(f"language '{language}' needs a sandbox, and there is none")
+        find_compiler()
 
 
 def check_judgeable(problem: Problem) -> None:
@@ -269,15 +263,3 @@ def check_judgeable(problem: Problem) -> None:
                     f"problem '{problem.id}', test {index}: the input of a call-style problem "
                     f"must be a JSON list of arguments, got {text[:60]!r}"
                 )
-
-
-def _why_unusable(code: str | None) -> str:
-    if code is None or not code.strip():
-        return "the answer holds no program"
-    if "\0" in code:
-        return "the source holds a NUL byte"
-    try:
-        code.encode("utf-8")
-    except UnicodeEncodeError:
-        return "the source holds a lone surrogate"
-    return ""

@@ -4,14 +4,15 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from spo_jax.errors import UserError
+from spo_jax.errors import UserError, nearest
 from spo_jax.judging.bubblewrap import Bubblewrap
 from spo_jax.judging.interface import Backend, CompileError, SandboxError, Submission
 from spo_jax.judging.interpreters import find_interpreters
 from spo_jax.judging.limits import Limits
 from spo_jax.judging.unsandboxed import Unsandboxed
 
-_PROBE_SLOT = 63
+BACKENDS = ("zygote", "exec")  # best first
+_PROBE_SLOT = 0
 
 # Prints what it could do and should not have been able to.
 _PROBE_SOURCE = b"""
@@ -63,10 +64,14 @@ class SandboxReport:
     advice: str = ""
 
 
-def probe_sandbox(python: str | None = None) -> SandboxReport:
-    """Tries the sandbox with a real program; takes about 0.1 s. Never raises."""
+def probe_sandbox(python: str | None = None, backend_name: str | None = None) -> SandboxReport:
+    """Tries the sandbox with a real program; takes about 0.1 s. Never raises.
+
+    `backend_name` is one of `BACKENDS`, or None for the first that works.
+    """
     problems: list[str] = []
-    for backend in _working_backends(python, problems):
+    for backend in _working_backends(python, backend_name, problems):
+        backend.close()
         return SandboxReport(
             is_working=True,
             backend=backend.name,
@@ -78,10 +83,16 @@ def probe_sandbox(python: str | None = None) -> SandboxReport:
     return SandboxReport(is_working=False, problem=problem, advice=_advice(problem))
 
 
-def choose_backend(*, python: str | None, allow_unsandboxed: bool) -> Backend:
-    """Returns the backend to judge with. Raises UserError when none works."""
+def choose_backend(
+    *, python: str | None, allow_unsandboxed: bool, name: str | None = None
+) -> Backend:
+    """Returns the backend to judge with: `name` alone when given. UserError when none works."""
+    if name is not None and name not in BACKENDS:
+        raise UserError(
+            f"judge backend '{name}' is not among {list(BACKENDS)}{nearest(name, BACKENDS)}"
+        )
     problems: list[str] = []
-    for backend in _working_backends(python, problems):
+    for backend in _working_backends(python, name, problems):
         return backend
     problem = "; ".join(dict.fromkeys(problems))
     if not allow_unsandboxed:
@@ -95,22 +106,26 @@ def choose_backend(*, python: str | None, allow_unsandboxed: bool) -> Backend:
     return Unsandboxed(interpreters[0])
 
 
-def _working_backends(python: str | None, problems: list[str]) -> Iterator[Bubblewrap]:
+def _working_backends(
+    python: str | None, name: str | None, problems: list[str]
+) -> Iterator[Bubblewrap]:
     """Yields backends that contain the probe program; adds to `problems` why others do not."""
     interpreters = find_interpreters(python)
     if not interpreters:
         problems.append(f"no usable Python interpreter: {python or 'python3'}")
-    for interpreter in interpreters:
-        try:
-            backend = Bubblewrap(interpreter)
-            answer = run_probe(backend)
-        except (SandboxError, CompileError, OSError) as error:
-            problems.append(str(error))
-            continue
-        if answer == "contained":
-            yield backend
-        else:
-            problems.append(f"bubblewrap does not contain programs: {answer}")
+    for backend_name in BACKENDS if name is None else (name,):
+        for interpreter in interpreters:
+            try:
+                backend = Bubblewrap(interpreter, backend_name)
+                answer = run_probe(backend)
+            except (SandboxError, CompileError, OSError) as error:
+                problems.append(str(error))
+                continue
+            if answer == "contained":
+                yield backend
+            else:
+                backend.close()
+                problems.append(f"{backend_name} does not contain programs: {answer}")
 
 
 def run_probe(backend: Backend) -> str:
@@ -118,7 +133,7 @@ def run_probe(backend: Backend) -> str:
     submission = Submission(source=_PROBE_SOURCE, fn_name=None, limits=Limits())
     session = backend.open(submission, _PROBE_SLOT)
     try:
-        outcome = session.run(b"")
+        outcome = session.run(b"", submission.limits.cpu_secs)
     finally:
         session.close()
     if outcome.status != 0:

@@ -18,6 +18,8 @@ from spo_jax.judging.syscalls import AUDIT_ARCHITECTURES, RUNNER_ONLY, syscall_n
 
 # In a program filter this number stands for the process id, which is known after the fork only.
 PID_PLACEHOLDER = 0x7FFFFF42
+# The compiled program's own descriptor. Above the limit on descriptors, so it is the only one ever.
+BINARY_DESCRIPTOR = 200
 
 _ALLOW = 0x7FFF0000
 _KILL_PROCESS = 0x80000000
@@ -52,8 +54,12 @@ class _Check:
 _Action = int | _Check
 
 
-def program_filter(machine: str | None = None) -> bytes | None:
-    """The filter of a judged program, or None where the machine's call numbers are not known."""
+def program_filter(machine: str | None = None, *, starts_binary: bool = False) -> bytes | None:
+    """The filter of a judged program, or None where the machine's call numbers are not known.
+
+    With `starts_binary` the filter is loaded before an execve of `BINARY_DESCRIPTOR`. An execve
+    makes no process and keeps filter and limits, so it need not be the last one.
+    """
     numbers = syscall_numbers(machine)
     if numbers is None:
         return None
@@ -72,6 +78,8 @@ def program_filter(machine: str | None = None) -> bytes | None:
         "ioctl": _Check(1, _TERMINAL_INPUT + _SIGNAL_OWNER_IOCTL, 0, refused, _ALLOW),
         "fcntl": _Check(1, _SIGNAL_OWNER_FCNTL, 0, refused, _ALLOW),
     }
+    if starts_binary:
+        actions["execveat"] = _Check(0, values=(BINARY_DESCRIPTOR,))
     return _assemble({numbers[name]: action for name, action in actions.items()}, machine)
 
 

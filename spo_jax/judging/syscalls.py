@@ -45,11 +45,14 @@ faccessat2 439 439 | statx 332 291 | eventfd 284 - | eventfd2 290 19 | signalfd 
 signalfd4 289 74 | inotify_init1 294 26 | getcpu 309 168 | getrandom 318 278 |
 membarrier 324 283 | rseq 334 293 | copy_file_range 326 285 | splice 275 76 | tee 276 77 |
 close_range 436 436 | restart_syscall 219 128 | futex_waitv 449 449 | fork 57 - | vfork 58 - |
-execve 59 221 | seccomp 317 277 | pidfd_open 434 434 | setsid 112 157 | setpgid 109 154
+execve 59 221 | execveat 322 281 | seccomp 317 277 | pidfd_open 434 434 |
+setsid 112 157 | setpgid 109 154
 """
 
 # What the runner needs beyond a program: to start programs, to end them, to watch them.
-RUNNER_ONLY = frozenset({"fork", "vfork", "execve", "pidfd_open", "setsid", "setpgid", "seccomp"})
+RUNNER_ONLY = frozenset(
+    {"fork", "vfork", "execve", "execveat", "pidfd_open", "setsid", "setpgid", "seccomp"}
+)
 AUDIT_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _COLUMNS = {"x86_64": 1, "aarch64": 2}
 

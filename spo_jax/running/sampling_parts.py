@@ -72,6 +72,8 @@ def _start_judge(
     pool = stack.enter_context(
         Judge(
             num_workers=judge.num_workers or None,
+            backend=judge.backend,
+            python=judge.python,
             allow_unsandboxed=judge.allow_unsandboxed,
         )
     )

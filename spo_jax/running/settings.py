@@ -129,10 +129,14 @@ class JudgeSettings:
 
     Attributes:
       num_workers: programs judged at once; 0 for one per processor.
+      backend: 'zygote' or 'exec', or None for the first that works here; see docs/judging.md.
+      python: path of the interpreter that programs run under; None for the one running this.
       allow_unsandboxed: run model-written programs without protection where no sandbox works.
     """
 
     num_workers: int = 0
+    backend: str | None = None
+    python: str | None = None
     allow_unsandboxed: bool = False
 
     def __post_init__(self) -> None:

@@ -10,13 +10,13 @@ from spo_jax import main
 from spo_jax.commands import doctor
 from spo_jax.judging import SandboxReport
 
-WORKING = SandboxReport(is_working=True, backend="bubblewrap", layers=("seccomp",), python="/p")
+WORKING = SandboxReport(is_working=True, backend="zygote", layers=("seccomp",), python="/p")
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch, tmp_path):
     """A machine where everything works; each test breaks one thing."""
-    monkeypatch.setattr(doctor, "probe_sandbox", lambda: WORKING)
+    monkeypatch.setattr(doctor, "probe_sandbox", lambda **_: WORKING)
     monkeypatch.setattr(doctor, "available_memory_bytes", lambda: int(16e9))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: doctor_usage(50e9))
     monkeypatch.setattr(doctor.subprocess, "run", answer('[["cpu", "cpu"]]\n'))
@@ -46,12 +46,14 @@ def test_a_complete_machine_is_ready(capsys):
     assert {"python", "packages", "devices", "sandbox", "smollm2", "disk", "memory"} <= set(checks)
     assert f"jax {importlib.metadata.version('jax')}" in checks["packages"]["detail"]
     assert checks["devices"]["detail"] == "1 x cpu (cpu)"
-    assert checks["sandbox"]["detail"].startswith("bubblewrap (seccomp)")
+    assert checks["sandbox"]["detail"].startswith("zygote (seccomp)")
+    assert checks["sandbox exec"]["detail"] == "works too"
+    assert checks["C++"]["status"] in ("ok", "optional")
 
 
 def test_text_says_what_to_do(capsys, monkeypatch):
     broken = SandboxReport(is_working=False, problem="bwrap not found", advice="apt install it")
-    monkeypatch.setattr(doctor, "probe_sandbox", lambda: broken)
+    monkeypatch.setattr(doctor, "probe_sandbox", lambda **_: broken)
     assert main.run(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "missing  sandbox          bwrap not found\n" in text

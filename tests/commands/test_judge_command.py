@@ -1,6 +1,7 @@
 import argparse
 import io
 import json
+import shutil
 import sys
 
 import pytest
@@ -19,10 +20,11 @@ RECORD = {
 @pytest.fixture
 def spo_judge(tmp_path, capsys):
     """spo_judge(code, *flags) returns (exit status, standard output)."""
-    problem, program = tmp_path / "problem.json", tmp_path / "program.py"
+    problem = tmp_path / "problem.json"
     problem.write_text(json.dumps(RECORD))
 
-    def run(code: str | bytes, *flags: str, problem_name: str = str(problem)):
+    def run(code: str | bytes, *flags: str, problem_name: str = str(problem), suffix: str = ".py"):
+        program = tmp_path / f"program{suffix}"
         program.write_bytes(code if isinstance(code, bytes) else code.encode())
         parser = argparse.ArgumentParser()
         judge.add_arguments(parser)
@@ -39,8 +41,25 @@ def test_accepted_program_as_json(spo_judge):
     assert record["verdict"] == "AC"
     assert [test["verdict"] for test in record["tests"]] == ["AC", "AC", "AC"]
     assert [test["kind"] for test in record["tests"]] == ["public", "public", "private"]
-    assert record["backend"] == "bubblewrap"
+    assert record["backend"] == "zygote"
     assert record["timings"]["wall_secs"] > 0
+
+
+def test_backend_of_choice(spo_judge):
+    status, output = spo_judge("print(int(input()) * 2)", "--json", "--backend", "exec")
+    record = json.loads(output)
+    assert (status, record["backend"]) == (0, "exec")
+    assert all(test["peak_bytes"] > 1 << 20 for test in record["tests"])
+    with pytest.raises(UserError, match=r"judge backend 'zygot' is not among.*mean 'zygote'"):
+        spo_judge("print(1)", "--backend", "zygot")
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_language_by_suffix_or_by_name(spo_judge):
+    code = "#include <iostream>\nint main() { int n; std::cin >> n; std::cout << 2 * n; }"
+    assert spo_judge(code, suffix=".cpp")[0] == 0
+    assert spo_judge(code, "--language", "cpp")[0] == 0
+    assert spo_judge(code)[0] == 1
 
 
 def test_all_tests_run_unless_told_otherwise(spo_judge):

@@ -15,11 +15,13 @@ _PR_SET_CHILD_SUBREAPER = 36
 LIMITS = Limits(cpu_secs=2.0, wall_secs=30.0, memory_bytes=128 * _MIB, output_bytes=4 * _MIB)
 
 
-@pytest.fixture(scope="package")
-def judge() -> Iterator[Judge]:
+@pytest.fixture(scope="package", params=["zygote", "exec"])
+def judge(request) -> Iterator[Judge]:
     # Whatever a sandbox leaves behind becomes a child of this process, where tests find it.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    with Judge(num_workers=2, limits=LIMITS, stop_at_first_failure=False) as judge:
+    with Judge(
+        num_workers=2, limits=LIMITS, stop_at_first_failure=False, backend=request.param
+    ) as judge:
         yield judge
 
 
@@ -69,9 +71,26 @@ def descendants(session_descendants) -> Callable[[], dict[int, str]]:
 
 
 @pytest.fixture
-def processes_left(descendants) -> Callable[[], list[str]]:
-    """Returns the command lines of the processes that no test should leave behind."""
-    return lambda: list(descendants().values())
+def processes_left(descendants) -> Callable[[], dict[int, str]]:
+    """Returns process id -> command line of processes that are neither a sandbox nor its zygote."""
+
+    def processes_left() -> dict[int, str]:
+        commands = descendants()
+        sandboxes = {pid for pid, command in commands.items() if "/bwrap\0" in command}
+        return {
+            pid: command
+            for pid, command in commands.items()
+            if pid not in sandboxes and _parent(pid) not in sandboxes
+        }
+
+    return processes_left
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _descends(pid: int, parents: dict[int, int]) -> bool:

@@ -48,9 +48,9 @@ def test_stops_at_the_first_failure_when_told_to(make_problem):
     assert judgement.message == "token 1: expected '3', got '2'"
 
 
-def test_results_name_backend_and_layers(run):
+def test_results_name_backend_and_layers(run, judge):
     judgement = run("print(7)", "", "7")
-    assert judgement.backend == "bubblewrap"
+    assert judgement.backend == judge.backend in ("zygote", "exec")
     assert {"no-network", "pid-namespace", "unprivileged-user", "rlimits"} <= set(judgement.layers)
 
 
@@ -124,21 +124,20 @@ def test_many_threads_may_submit(judge, make_problem):
 
 def test_no_descriptor_and_no_process_is_left(judge, make_problem, processes_left):
     problem = make_problem(("5", "5"), ("6", "6"))
-    judge.judge(problem, ECHO)
-    before = set(os.listdir("/proc/self/fd"))
+    judge.judge_many([(problem, ECHO)] * 20)  # both workers have their sandbox now
+    before = len(os.listdir("/proc/self/fd"))
     codes = [ECHO, "1 / 0", "(", "open('/tmp/x', 'w')", "import os; os.kill(os.getpid(), 9)"]
     judge.judge_many([(problem, code) for code in codes * 2])
-    assert set(os.listdir("/proc/self/fd")) == before
-    assert processes_left() == []
+    assert len(os.listdir("/proc/self/fd")) <= before
+    assert processes_left() == {}
 
 
-def test_sandbox_killed_from_outside_loses_nothing(judge, make_problem, descendants):
+def test_sandbox_killed_from_outside_loses_nothing(judge, make_problem, processes_left):
     problem = make_problem(("5", "5"))
     future = judge.submit(problem, "import time\ntime.sleep(1)\nprint(input())")
-    while len(descendants()) < 4:  # bubblewrap, its init, the runner, the program
+    while len(processes_left()) < 2:  # the submission's process and the program
         time.sleep(0.01)
-    first = min(pid for pid, command in descendants().items() if "bwrap" in command)
-    os.kill(first, signal.SIGKILL)
+    os.kill(min(processes_left()), signal.SIGKILL)
     judgement = future.result()
     assert judgement.verdict == "AC", judgement.message
     assert judgement.tests[0].wall_secs >= 1  # it ran again from the beginning
@@ -151,6 +150,12 @@ class BrokenBackend:
 
     def __init__(self, working, num_failures):
         self.working, self.num_failures, self.num_calls = working, num_failures, 0
+
+    def close(self):
+        self.working.close()
+
+    def compile(self, submission, slot):
+        return submission
 
     def open(self, submission, slot):
         self.num_calls += 1
@@ -191,12 +196,13 @@ def test_repeated_judge_failure_is_reported_and_not_rewarded(broken, make_proble
 
 def test_leaving_on_an_error_ends_running_programs(make_problem, descendants):
     problem = make_problem(("", ""))
+    before = descendants().keys()
     with pytest.raises(KeyError), Judge(num_workers=1, limits=Limits(wall_secs=500)) as judge:
         futures = [judge.submit(problem, "import time\ntime.sleep(400)") for _ in range(3)]
-        while len(descendants()) < 4:
+        while len(descendants().keys() - before) < 5:  # 3 of the sandbox, 2 of the program
             time.sleep(0.01)
         raise KeyError
-    assert descendants() == {}
+    assert descendants().keys() <= before
     for future in futures:
         with pytest.raises(concurrent.futures.CancelledError):
             future.result()
@@ -216,17 +222,18 @@ def test_nothing_outlives_a_judge_that_is_killed(judge, descendants):
         "with Judge(num_workers=1) as judge:\n"
         "    judge.judge(problem, 'import time; time.sleep(10**6)')\n"
     )
+    before = descendants().keys()
     process = subprocess.Popen([sys.executable, "-c", script])
-    while len(descendants()) < 5:  # the judge, bubblewrap, its init, the runner, the program
+    while len(descendants().keys() - before) < 6:  # the judge, 3 of the sandbox, 2 of the program
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
     process.wait()
     for _ in range(1000):  # the kernel ends them, a little later
-        if not descendants():
+        if descendants().keys() <= before:
             break
         time.sleep(0.01)
-    assert descendants() == {}
+    assert descendants().keys() <= before
 
 
 def test_this_process_is_never_forked(judge, make_problem):

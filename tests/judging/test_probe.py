@@ -13,7 +13,7 @@ from spo_jax.judging.unsandboxed import Unsandboxed
 def test_report_of_a_working_sandbox():
     report = probe_sandbox()
     assert report.is_working, report.problem
-    assert report.backend == "bubblewrap"
+    assert report.backend == "zygote"
     assert "no-network" in report.layers
     assert report.python_version.startswith("3.")
 
@@ -60,7 +60,7 @@ def test_running_unsandboxed_must_be_asked_for(without_bubblewrap, make_problem)
 
 def test_working_sandbox_is_used_even_when_running_without_is_allowed(make_problem):
     with Judge(num_workers=1, allow_unsandboxed=True) as judge:
-        assert judge.backend == "bubblewrap"
+        assert judge.backend == "zygote"
 
 
 def test_probe_program_finds_out_that_nothing_contains_it():

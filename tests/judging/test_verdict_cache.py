@@ -1,5 +1,6 @@
 import concurrent.futures
 
+from spo_jax.judging import Judge, Limits, OutputComparison
 from spo_jax.judging.cache import CachedJudge
 from spo_jax.types import Judgement, Problem, TestCase, TestResult, Verdict
 
@@ -69,3 +70,29 @@ def test_line_torn_by_a_crash_is_dropped_and_the_file_goes_on(tmp_path):
     third = CachedJudge(judge, path)
     third.submit(PROBLEM, "two").result()
     assert third.num_hits == 1
+
+
+def test_another_judge_does_not_believe_what_the_first_one_said(tmp_path):
+    judge = CountingJudge()
+    for identity in ("limits 1 s", "limits 2 s", "limits 1 s"):
+        judge.identity = identity
+        cache = CachedJudge(judge, tmp_path / "verdicts.jsonl")
+        cache.submit(PROBLEM, "code").result()
+        cache.close()
+    assert len(judge.programs) == 2
+
+
+def test_identity_of_a_judge_names_what_verdicts_depend_on():
+    def identity(**changes) -> str:
+        with Judge(num_workers=1, **changes) as judge:
+            return judge.identity
+
+    identities = [
+        identity(),
+        identity(limits=Limits(cpu_secs=1)),
+        identity(comparison=OutputComparison(ignore_case=True)),
+        identity(backend="exec"),
+        identity(stop_at_first_failure=False),
+    ]
+    assert len(set(identities)) == len(identities)
+    assert identity() == identities[0]

@@ -39,7 +39,7 @@ from spo_jax.errors import UserError
 from spo_jax.judging import Judge
 from spo_jax.types import Judgement, Problem, TestCase, Verdict
 
-BACKENDS = ("default",)
+BACKENDS = ("zygote", "exec")
 LANGUAGES = {".py": "python3", ".cpp": "cpp"}
 _HERE = Path(__file__).parent
 _HEADER = re.compile(
