@@ -291,4 +291,8 @@ def finish(status):
         sys.stdout.flush()
     except Exception:
         return 120  # as CPython does
+    try:
+        sys.__stdout__.flush()  # the program may have put another in its place
+    except Exception:
+        pass
     return status

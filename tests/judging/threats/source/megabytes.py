@@ -1,6 +1,6 @@
 # /// judge
-# about = "a source of megabytes is compiled once"
-# verdicts = ["AC", "CE"]
+# about = "a source of a megabyte, whose compilation takes hundreds"
+# verdicts = ["AC", "MLE", "SV", "CE"]
 # limits = {cpu_secs = 0.3}
 # repeat = {LINES = ["x = 1\n", 200000]}
 # ///
