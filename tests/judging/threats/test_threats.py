@@ -30,6 +30,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -148,9 +149,13 @@ def test_all_programs_behave_for_an_ordinary_user():
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to become an ordinary user")
     become = ["setpriv", "--reuid", _ORDINARY_USER, "--regid", _ORDINARY_USER, "--clear-groups"]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd(), "HOME": "/nonexistent"}
-    python = [*become, sys.executable]
-    if subprocess.run([*python, "-c", "import spo_jax"], env=environment).returncode != 0:
+    paths = os.pathsep.join([os.getcwd(), sysconfig.get_path("purelib")])
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": paths, "HOME": "/nonexistent"}
+    for name in (sys.executable, f"/usr/bin/python3.{sys.version_info[1]}"):
+        python = [*become, name]
+        if subprocess.run([*python, "-c", "import spo_jax"], env=environment).returncode == 0:
+            break
+    else:
         pytest.skip("an ordinary user cannot read this installation")
     command = [*python, "-m", "pytest", "-p", "no:cacheprovider", "-k", "test_threat", str(_HERE)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
