@@ -9,6 +9,7 @@ import _sitebuiltins
 import _thread
 import atexit
 import builtins
+import contextlib
 import ctypes
 import io
 import os
@@ -291,4 +292,6 @@ def finish(status):
         sys.stdout.flush()
     except Exception:
         return 120  # as CPython does
+    with contextlib.suppress(Exception):  # the program may have put another in its place
+        sys.__stdout__.flush()
     return status

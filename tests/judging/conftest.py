@@ -44,19 +44,11 @@ def run(judge, make_problem) -> Callable[..., Judgement]:
     return run
 
 
-@pytest.fixture
-def call(judge, make_problem) -> Callable[..., Judgement]:
-    """call(code, JSON arguments, wanted JSON value) judges function `f` on one test."""
-
-    def call(code: str, given: str = "[]", wanted: str = "null") -> Judgement:
-        return judge.judge(make_problem((given, wanted), fn_name="f"), code)
-
-    return call
-
-
-@pytest.fixture
-def descendants() -> Callable[[], dict[int, str]]:
+@pytest.fixture(scope="session")
+def session_descendants() -> Callable[[], dict[int, str]]:
     """Returns process id -> command line of this process's living descendants."""
+    # Whatever a sandbox leaves behind becomes a child of this process, where tests find it.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def descendants() -> dict[int, str]:
         parents = {}
@@ -71,6 +63,11 @@ def descendants() -> Callable[[], dict[int, str]]:
         return {pid: _command_line(pid) for pid in parents if _descends(pid, parents)}
 
     return descendants
+
+
+@pytest.fixture
+def descendants(session_descendants) -> Callable[[], dict[int, str]]:
+    return session_descendants
 
 
 @pytest.fixture

@@ -1,0 +1,6 @@
+# /// judge
+# about = "full-width digits"
+# verdicts = ["WA"]
+# tests = [["", "10"]]
+# ///
+print('\uff11\uff10')

@@ -1,0 +1,6 @@
+# /// judge
+# about = "two tokens in one"
+# verdicts = ["WA"]
+# tests = [["", "1 2"]]
+# ///
+print('12')

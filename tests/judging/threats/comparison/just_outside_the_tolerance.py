@@ -1,0 +1,6 @@
+# /// judge
+# about = "off by two millionths"
+# verdicts = ["WA"]
+# tests = [["", "1.0"]]
+# ///
+print(1.000002)

@@ -1,0 +1,6 @@
+# /// judge
+# about = "other case"
+# verdicts = ["WA"]
+# tests = [["", "Yes"]]
+# ///
+print('YES')

@@ -1,0 +1,6 @@
+# /// judge
+# about = "NaN for a number"
+# verdicts = ["WA"]
+# tests = [["", "1.5"]]
+# ///
+print('nan')

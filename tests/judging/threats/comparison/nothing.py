@@ -1,0 +1,6 @@
+# /// judge
+# about = "prints nothing"
+# verdicts = ["WA"]
+# tests = [["", "7"]]
+# ///
+pass

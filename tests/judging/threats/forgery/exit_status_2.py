@@ -1,0 +1,7 @@
+# /// judge
+# about = "the right answer with exit status 2, which looks like something else to shells"
+# verdicts = ["RE"]
+# ///
+import os
+print(7, flush=True)
+os._exit(2)

@@ -1,0 +1,6 @@
+# -*- coding: latin-1 -*-
+# /// judge
+# about = "coding line"
+# tests = [["", "ok"]]
+# ///
+print('ok')

@@ -1,0 +1,5 @@
+# /// judge
+# about = "nothing expected, nothing printed"
+# tests = [["", ""]]
+# ///
+pass

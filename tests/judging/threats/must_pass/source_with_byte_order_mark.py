@@ -1,0 +1,5 @@
+﻿# /// judge
+# about = "source with byte order mark"
+# tests = [["", "1"]]
+# ///
+print(1)

@@ -1,0 +1,10 @@
+# /// judge
+# about = "kills the init"
+# tests = [["", "contained"]]
+# ///
+import os
+
+try:
+    os.kill(1, 9)
+except OSError: print('contained')
+else: print(1)

@@ -1,0 +1,5 @@
+// /// judge
+// about = "crashes"
+// verdicts = ["RE"]
+// ///
+int main() { return *(volatile int *)nullptr; }

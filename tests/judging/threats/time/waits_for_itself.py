@@ -1,0 +1,10 @@
+# /// judge
+# about = "waits for itself: ended by the wall limit, whatever its CPU time"
+# verdicts = ["TLE"]
+# message = "did not end within 1 s of wall time"
+# limits = {wall_secs = 1.0}
+# ///
+import threading
+lock = threading.Lock()
+lock.acquire()
+lock.acquire()
