@@ -15,9 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_address(parser)
     parser.add_argument("--num_workers", type=int, help="default: one per processor")
     parser.add_argument("--max_queue", type=int, default=4096, help="submissions held at most")
-    parser.add_argument(
-        "--backend", metavar="BACKEND", help="as in `spo judge`"
-    )
+    parser.add_argument("--backend", metavar="BACKEND", help="as in `spo judge`")
     parser.add_argument("--python", metavar="PATH", help="interpreter that programs run under")
     parser.add_argument(
         "--comparison",
