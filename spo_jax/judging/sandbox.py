@@ -128,6 +128,9 @@ class SandboxProcess:
             self._process.kill()
             self._process.wait()
             if self._init_handle is not None:
+                # bubblewrap ends when its init has told the exit status, which is a little before
+                # the init has ended, and with it the last process.
+                wait_readable([self._init_handle], time.monotonic() + GRACE_SECS)
                 os.close(self._init_handle)
             self.control.close()
             os.close(self._stderr)

@@ -29,6 +29,8 @@ from spo_jax.judging.streams import (
     wait_readable,
 )
 
+# Most programs end within this time and write less than a pipe holds: one look is enough for them.
+_QUICK_SECS = 0.003
 _StoppedBy = Literal["", "cpu", "wall", "output", "files"]
 
 
@@ -166,6 +168,7 @@ class RunnerSession:
         deadline = started + limits.wall_backstop_secs
         stopped_by: _StoppedBy = ""
         open_readers = set(readers)
+        wait_readable([control], min(deadline, started + _QUICK_SECS))
         while True:
             ready = wait_readable([control, *open_readers], deadline)
             for number in open_readers.intersection(ready):
