@@ -6,6 +6,7 @@ these pipes; expected outputs stay in the judge.
 """
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from spo_jax.judging.interface import (
     Outcome,
     RunnerLostError,
     SandboxError,
+    SandboxLostError,
     Submission,
 )
 from spo_jax.judging.sandbox import GRACE_SECS, START_SECS, SandboxProcess, receive
@@ -142,7 +144,12 @@ class RunnerSession:
         if answer:
             return
         report = self._process.receive(GRACE_SECS).split(" ")
-        if report[0] == "idle" and os.WIFSIGNALED(int(report[1])):
+        if report[0] != "idle":
+            raise SandboxLostError(self._process.stderr_text() or "the runner ended")
+        status = int(report[1])
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:  # of no limit's
+            raise SandboxLostError("the compiler was killed")
+        if os.WIFSIGNALED(status):
             raise CompileError("the compiler crashed or exceeded its limits")
         raise SandboxError(self._process.stderr_text() or "the runner ended")
 

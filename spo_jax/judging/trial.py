@@ -12,6 +12,7 @@ from spo_jax.judging.interface import (
     Outcome,
     RunnerLostError,
     SandboxError,
+    SandboxLostError,
     Session,
     Submission,
 )
@@ -167,7 +168,7 @@ def is_near_limit(outcome: Outcome, limits: Limits) -> bool:
 
 
 def _is_hopeless(losses: list[tuple[int, Exception]]) -> bool:
-    num_lost = sum(isinstance(error, RunnerLostError) for _, error in losses)
+    num_lost = sum(isinstance(error, SandboxLostError) for _, error in losses)
     return len(losses) - num_lost >= _NUM_TRIES or num_lost >= _MAX_LOSSES
 
 
