@@ -28,7 +28,7 @@ from spo_jax.judging.compilation import (
 from spo_jax.judging.compilation import MEMORY_BYTES as COMPILER_MEMORY_BYTES
 from spo_jax.judging.compilation import TMP_BYTES as COMPILER_TMP_BYTES
 from spo_jax.judging.inside import program_environment, zygote_command
-from spo_jax.judging.interface import SandboxError, Submission
+from spo_jax.judging.interface import SandboxError, SandboxLostError, Submission
 from spo_jax.judging.interpreters import Interpreter
 from spo_jax.judging.sandbox import START_SECS, SandboxProcess
 from spo_jax.judging.seccomp import program_filter, runner_filter
@@ -130,7 +130,7 @@ class Bubblewrap:
         )
         try:
             if not process.receive(START_SECS).startswith("ready "):
-                raise SandboxError(process.stderr_text() or "the runner did not start")
+                raise SandboxLostError(process.stderr_text() or "the runner did not start")
         except BaseException:
             process.close()
             raise
@@ -147,7 +147,7 @@ class Bubblewrap:
             lambda control: compiler.command,
             limits={
                 "core": 0,
-                "cpu": math.ceil(cpu_secs),
+                "cpu": (math.ceil(cpu_secs), math.ceil(cpu_secs) + 2),
                 "as": COMPILER_MEMORY_BYTES,
                 "fsize": BINARY_BYTES,
             },
@@ -162,7 +162,7 @@ class Bubblewrap:
         self,
         make_command: Callable[[int], list[str]],
         *,
-        limits: dict[str, int],
+        limits: dict[str, int | tuple[int, int]],
         mounts: Sequence[str],
         slot: int,
         tmp_bytes: int,
@@ -205,11 +205,13 @@ class Bubblewrap:
             command += ["--seccomp", str(descriptor)]
         return command
 
-    def _outer_commands(self, slot: int, limits: dict[str, int]) -> list[str]:
+    def _outer_commands(self, slot: int, limits: dict[str, int | tuple[int, int]]) -> list[str]:
         command = []
         if self._prlimit:
             command += [self._prlimit]
-            command += [f"--{name}={value}:{value}" for name, value in limits.items()]
+            for name, value in limits.items():
+                soft, hard = value if isinstance(value, tuple) else (value, value)
+                command += [f"--{name}={soft}:{hard}"]
         if self._setpriv:
             user_id = str(unprivileged_user_id(slot))
             command += [self._setpriv, "--reuid", user_id, "--regid", user_id, "--clear-groups"]

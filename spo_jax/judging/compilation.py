@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spo_jax.errors import UserError
-from spo_jax.judging.interface import CompileError, SandboxError
+from spo_jax.judging.interface import CompileError, SandboxError, SandboxLostError
 from spo_jax.judging.sandbox import START_SECS, SandboxProcess
 from spo_jax.judging.streams import drain, sealed_file, wait_readable
 
@@ -94,6 +94,8 @@ def compile_binary(
         os.close(reader)
     if status == 0 and binary:
         return binary
+    if status is None or status < 0 or status > 128 or "Killed signal" in message:
+        raise SandboxLostError(message or "the compiler was killed")
     if not binary and message.startswith("bwrap: "):
         raise SandboxError(message)
     raise CompileError(_first_error(message))

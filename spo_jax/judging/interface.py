@@ -14,7 +14,11 @@ class SandboxError(Exception):
     """The judge's own failure (IE): the sandbox did not start or broke down."""
 
 
-class RunnerLostError(SandboxError):
+class SandboxLostError(SandboxError):
+    """A process of the sandbox was ended from outside, or so it looks: worth more tries."""
+
+
+class RunnerLostError(SandboxLostError):
     """The trusted runner inside the sandbox ended while a program was running."""
 
 

@@ -21,10 +21,10 @@ RESULT = 3  # of a call-style test: where its value is written
 _SOURCE, _FILTER, _READY = 4, 5, 6  # descriptors of a fresh interpreter
 _BINARY = 200  # as in seccomp.BINARY_DESCRIPTOR
 _FILE_NAME = "solution.py"
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
-_SIGKILL = 9
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _AT_EMPTY_PATH = 0x1000
 _EXECVEAT = {"x86_64": 322, "aarch64": 281}
+_NUM_DESCRIPTORS = 64
 _THREAD_STACK_BYTES = 8 << 20  # the usual default, which the main thread's stack would change
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -88,7 +88,6 @@ def run_program(job, code, cpu_secs, descriptors, ready):
     """
     try:
         os.setsid()
-        prctl(_PR_SET_PDEATHSIG, _SIGKILL)
         if job.starts_image:
             start_image(job, cpu_secs, descriptors, ready)
         arguments = None
@@ -114,7 +113,6 @@ def close_others(first, ready):
 
 
 def start(job, code, arguments, cpu_secs, ready):
-    open_standard_streams()
     give_up(job, cpu_secs)
     os.write(ready, b"1")
     os.close(ready)
@@ -171,6 +169,8 @@ def main(arguments):
         cpu_secs, fields = float(arguments[0]), arguments[1:]
         program_filter = _FILTER if is_open(_FILTER) else None
         job = Job(fields, _SOURCE, program_filter)
+        prepare_filter(job)
+        _thread.stack_size(_THREAD_STACK_BYTES)
         code = compile_program(job)
         values = None
         if job.fn_name:
@@ -179,6 +179,7 @@ def main(arguments):
             values = json.loads(content(0))
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         os.closerange(RESULT + 1 if job.fn_name else RESULT, _READY)
+        open_standard_streams()
         start(job, code, values, cpu_secs, _READY)
     except BaseException as error:
         os.write(2, repr(error).encode())
@@ -201,6 +202,22 @@ def open_standard_streams():
         setattr(sys, f"__{name}__", getattr(sys, name))
 
 
+def prepare_streams(regular_file):
+    """Opens the streams before the fork, on the kinds of files that a test gets: input and pipes.
+
+    A test puts its own files in their place. Nothing is read or written before.
+    """
+    kept = [os.dup(number) for number in range(3)]
+    pipe = os.pipe()
+    for number, descriptor in enumerate((regular_file, pipe[1], pipe[1])):
+        os.dup2(descriptor, number)
+    open_standard_streams()
+    for number, descriptor in enumerate(kept):
+        os.dup2(descriptor, number)
+    for descriptor in (*kept, *pipe):
+        os.close(descriptor)
+
+
 def open_stream(number, name, errors):
     """As the interpreter does at its start."""
     raw = io.FileIO(number, "rb" if number == 0 else "wb", closefd=False)
@@ -209,29 +226,49 @@ def open_stream(number, name, errors):
     return io.TextIOWrapper(binary, "utf-8", errors, newline="\n", line_buffering=number == 2)
 
 
-def give_up(job, cpu_secs):
+def limit_programs(job):
+    """Sets, hard and soft, the limits that this process can bear too, for all its children."""
     _thread.stack_size(_THREAD_STACK_BYTES)
     limits = [
-        (resource.RLIMIT_CPU, int(cpu_secs) + 2),
         (resource.RLIMIT_AS, job.address_space),
         (resource.RLIMIT_FSIZE, job.file_bytes),
-        (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_STACK, resource.getrlimit(resource.RLIMIT_STACK)[0]),
         (resource.RLIMIT_MSGQUEUE, 0),
     ]
+    if not job.starts_image:
+        limits.append((resource.RLIMIT_NOFILE, _NUM_DESCRIPTORS))
     if job.num_threads:
         # The sandbox's init, the zygote and the submission's process count too.
         limits.append((resource.RLIMIT_NPROC, job.num_threads + 3))
     for limit, value in limits:
         resource.setrlimit(limit, (value, value))
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def prepare_filter(job):
+    """Once for all tests: the filter in the form the kernel takes, and where the id belongs."""
+    placeholder = struct.pack("<I", job.pid_placeholder)
+    job.filter_buffer = ctypes.create_string_buffer(job.filter, len(job.filter) or 1)
+    address = ctypes.addressof(job.filter_buffer)
+    job.filter_header = struct.pack("HxxxxxxP", len(job.filter) // 8, address)
+    offset, job.pid_offsets = job.filter.find(placeholder), []
+    while offset >= 0:
+        job.pid_offsets.append(offset)
+        offset = job.filter.find(placeholder, offset + 4)
+
+
+def give_up(job, cpu_secs):
+    """Every page written here is copied for this process alone, so as little as possible is."""
+    seconds = int(cpu_secs) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    if job.starts_image:  # which took more descriptors until now
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_NUM_DESCRIPTORS, _NUM_DESCRIPTORS))
     if job.filter:
-        placeholder = struct.pack("<I", job.pid_placeholder)
-        program = job.filter.replace(placeholder, struct.pack("<I", os.getpid()))
-        instructions = ctypes.create_string_buffer(program, len(program))
-        header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
-        prctl(_PR_SET_SECCOMP, 2, header)
+        own = os.getpid()
+        for offset in job.pid_offsets:
+            struct.pack_into("<I", job.filter_buffer, offset, own)
+        prctl(_PR_SET_SECCOMP, 2, job.filter_header)
 
 
 def execute(job, code, arguments):

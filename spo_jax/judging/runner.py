@@ -39,7 +39,10 @@ from spo_jax.judging.program import (
     add_site_builtins,
     compile_program,
     forbid_inspection,
+    limit_programs,
     prctl,
+    prepare_filter,
+    prepare_streams,
     run_program,
 )
 
@@ -48,6 +51,7 @@ _TMP = "/tmp"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SIGKILL = 9
 _POLL_SECS = 0.1
+_NUM_CPUS = len(os.sched_getaffinity(0))
 
 # Imported before the forks, because they cost milliseconds in every test.
 _ALWAYS_WARM = (
@@ -165,6 +169,11 @@ def run_submission(fields, descriptors, pristine):
             control.send(("error " + describe(error)).encode("utf-8", "replace")[:4000])
             return
         warm_up(code, job)
+    prepare_filter(job)
+    limit_programs(job)
+    if not job.starts_image:
+        prepare_streams(job.source_file)
+    gc.freeze()
     control.send(b"compiled")
     while True:
         fields, descriptors = receive(control)
@@ -196,7 +205,6 @@ def warm_up(code, job):
         __import__(name)
     if wanted:
         gc.collect()
-    gc.freeze()
 
 
 def describe(error):
@@ -218,6 +226,8 @@ def run_test(control, job, code, cpu_secs, descriptors, pristine):
     ready_read, ready_write = os.pipe()
     pid = os.fork()
     if pid == 0:
+        if pristine is None:  # else the namespace ends with its first processes
+            prctl(_PR_SET_PDEATHSIG, _SIGKILL)
         run_program(job, code, cpu_secs, descriptors, ready_write)
     for descriptor in (*descriptors, ready_write):
         os.close(descriptor)
@@ -236,7 +246,6 @@ def run_test(control, job, code, cpu_secs, descriptors, pristine):
 def watch(control, job, pid, cpu_secs, counts_files):
     """Waits for the end of `pid` and enforces the limits that rlimits cannot."""
     clock = (~pid << 3) | 2  # CPUCLOCK_SCHED of the process
-    num_cpus = len(os.sched_getaffinity(0))
     handle = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
@@ -244,7 +253,7 @@ def watch(control, job, pid, cpu_secs, counts_files):
     stopped_by = ""
     while True:
         remaining = cpu_secs - time.clock_gettime(clock)
-        events = dict(poll.poll(1000 * max(0.001, min(_POLL_SECS, remaining / num_cpus))))
+        events = dict(poll.poll(1000 * max(0.001, min(_POLL_SECS, remaining / _NUM_CPUS))))
         if handle in events:
             os.close(handle)
             return stopped_by

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from spo_jax.judging.interface import RunnerLostError, SandboxError
+from spo_jax.judging.interface import SandboxError, SandboxLostError
 from spo_jax.judging.streams import CHUNK_BYTES, wait_readable
 
 START_SECS = 60.0  # wall; a sandbox starts in 0.03 s on an idle machine
@@ -93,11 +93,11 @@ class SandboxProcess:
         return self._is_closed or bool(wait_readable([self.control.fileno()], 0.0))
 
     def send(self, message: str, descriptors: Sequence[int] = ()) -> None:
-        """To the zygote. Raises RunnerLostError."""
+        """To the zygote. Raises SandboxLostError."""
         try:
             socket.send_fds(self.control, [message.encode()], descriptors)
         except OSError as error:
-            raise RunnerLostError(self.stderr_text() or str(error)) from error
+            raise SandboxLostError(self.stderr_text() or str(error)) from error
 
     def receive(self, timeout_secs: float) -> str:
         """The zygote's next message; empty when it has ended. Raises SandboxError."""
@@ -128,6 +128,9 @@ class SandboxProcess:
             self._process.kill()
             self._process.wait()
             if self._init_handle is not None:
+                # bubblewrap ends when its init has told the exit status, which is a little before
+                # the init has ended, and with it the last process.
+                wait_readable([self._init_handle], time.monotonic() + GRACE_SECS)
                 os.close(self._init_handle)
             self.control.close()
             os.close(self._stderr)
@@ -141,12 +144,12 @@ class SandboxProcess:
             chunk = os.read(info_read, 4096)
             if not chunk:
                 self._process.wait(START_SECS)
-                raise SandboxError(self.stderr_text() or "bubblewrap ended at once")
+                raise SandboxLostError(self.stderr_text() or "bubblewrap ended at once")
             text += chunk
         try:
             return os.pidfd_open(json.loads(text)["child-pid"])
         except ProcessLookupError as error:
-            raise SandboxError(self.stderr_text() or "bubblewrap ended at once") from error
+            raise SandboxLostError(self.stderr_text() or "bubblewrap ended at once") from error
 
 
 def receive(control: socket.socket, timeout_secs: float) -> str:

@@ -6,6 +6,7 @@ these pipes; expected outputs stay in the judge.
 """
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from spo_jax.judging.interface import (
     Outcome,
     RunnerLostError,
     SandboxError,
+    SandboxLostError,
     Submission,
 )
 from spo_jax.judging.sandbox import GRACE_SECS, START_SECS, SandboxProcess, receive
@@ -29,6 +31,8 @@ from spo_jax.judging.streams import (
     wait_readable,
 )
 
+# Most programs end within this time and write less than a pipe holds: one look is enough for them.
+_QUICK_SECS = 0.003
 _StoppedBy = Literal["", "cpu", "wall", "output", "files"]
 
 
@@ -140,7 +144,12 @@ class RunnerSession:
         if answer:
             return
         report = self._process.receive(GRACE_SECS).split(" ")
-        if report[0] == "idle" and os.WIFSIGNALED(int(report[1])):
+        if report[0] != "idle":
+            raise SandboxLostError(self._process.stderr_text() or "the runner ended")
+        status = int(report[1])
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:  # of no limit's
+            raise SandboxLostError("the compiler was killed")
+        if os.WIFSIGNALED(status):
             raise CompileError("the compiler crashed or exceeded its limits")
         raise SandboxError(self._process.stderr_text() or "the runner ended")
 
@@ -166,6 +175,7 @@ class RunnerSession:
         deadline = started + limits.wall_backstop_secs
         stopped_by: _StoppedBy = ""
         open_readers = set(readers)
+        wait_readable([control], min(deadline, started + _QUICK_SECS))
         while True:
             ready = wait_readable([control, *open_readers], deadline)
             for number in open_readers.intersection(ready):

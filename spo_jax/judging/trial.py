@@ -13,6 +13,7 @@ from spo_jax.judging.interface import (
     Outcome,
     RunnerLostError,
     SandboxError,
+    SandboxLostError,
     Session,
     Submission,
 )
@@ -21,7 +22,7 @@ from spo_jax.judging.turns import Turns
 from spo_jax.types import Judgement, Problem, TestCase, TestResult, Verdict
 
 _NUM_TRIES = 2  # a failure of the judge itself is retried once
-_MAX_LOSSES = 4  # so often may a sandbox be ended from outside before the program is suspected
+_MAX_LOSSES = 4  # so often may a sandbox be lost in one test before the program is suspected
 _NEAR_LIMIT = 1.25  # programs may run for so many times their CPU limit; above it they are TLE
 _MIN_STARVED = 0.25  # of the CPU limit: who used less by the wall limit waited, was not starved
 
@@ -59,7 +60,7 @@ class Trial:
             session.kill()
 
     def run(self, slot: int) -> Judgement:
-        """Raises CancelledError when stopped."""
+        """Raises CancelledError when stopped. Tests that were judged before a loss stay judged."""
         unusable = _why_unusable(self._code)
         if self._code is None or unusable:
             return self.judgement(Verdict.CE, [], unusable)
@@ -70,8 +71,8 @@ class Trial:
             limits=self._rules.limits.of_problem(self._problem),
         )
         losses: list[tuple[int, Exception]] = []
+        results: list[TestResult] = []
         while True:
-            results: list[TestResult] = []
             try:
                 self._run_tests(submission, slot, results)
             except CompileError as error:
@@ -99,12 +100,15 @@ class Trial:
 
     def _failure(self, losses: list[tuple[int, Exception]], results: list[TestResult]) -> Judgement:
         """The program that ends its supervisor at the same test every time did it on purpose."""
-        is_deliberate = all(isinstance(error, RunnerLostError) for _, error in losses)
-        if is_deliberate and len({test_index for test_index, _ in losses}) == 1:
+        here = [error for test_index, error in losses if test_index == len(results)]
+        if all(isinstance(error, RunnerLostError) for error in here):
             verdict, message = Verdict.SV, "the process that watches the program was ended"
         else:
-            verdict, message = Verdict.IE, f"the judge failed: {losses[-1][1]}"
+            verdict, message = Verdict.IE, f"the judge failed: {here[-1]}"
         results.append(TestResult(verdict=verdict, message=message))
+        failing = [result for result in results if result.verdict is not Verdict.AC]
+        if verdict is Verdict.SV:
+            verdict, message = failing[0].verdict, failing[0].message
         return self.judgement(verdict, results, message)
 
     def _run_tests(self, submission: Submission, slot: int, results: list[TestResult]) -> None:
@@ -112,7 +116,7 @@ class Trial:
             raise SandboxError("stopped")
         compiled = self._rules.backend.compile(submission, slot)
         try:
-            for test in self._problem.tests:
+            for test in self._problem.tests[len(results) :]:
                 results.append(self._run_test(test, compiled, slot))
                 is_failed = results[-1].verdict is not Verdict.AC
                 if is_failed and self._rules.stop_at_first_failure:
@@ -169,8 +173,10 @@ def is_near_limit(outcome: Outcome, limits: Limits) -> bool:
 
 
 def _is_hopeless(losses: list[tuple[int, Exception]]) -> bool:
-    num_lost = sum(isinstance(error, RunnerLostError) for _, error in losses)
-    return len(losses) - num_lost >= _NUM_TRIES or num_lost >= _MAX_LOSSES
+    """Whether the test that was lost last has had its tries."""
+    here = [error for test_index, error in losses if test_index == losses[-1][0]]
+    num_lost = sum(isinstance(error, SandboxLostError) for error in here)
+    return len(here) - num_lost >= _NUM_TRIES or num_lost >= _MAX_LOSSES
 
 
 def _why_unusable(code: str | None) -> str:

@@ -126,7 +126,7 @@ def test_who_is_alone_has_no_company():
 def kill_at_random(get_processes, is_over: threading.Event, seed: int) -> int:
     """SIGKILLs one process after another until told to stop; returns how many."""
     generator, num_killed = random.Random(seed), 0
-    while not is_over.wait(generator.uniform(0.05, 0.25)):
+    while not is_over.wait(generator.uniform(0.1, 0.5)):
         processes = sorted(get_processes())
         if processes:
             with contextlib.suppress(ProcessLookupError):
