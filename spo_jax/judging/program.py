@@ -330,5 +330,6 @@ def finish(status):
     except Exception:
         return 120  # as CPython does
     with contextlib.suppress(Exception):  # the program may have put another in its place
-        sys.__stdout__.flush()
+        if sys.__stdout__ is not None:
+            sys.__stdout__.flush()
     return status
