@@ -72,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--python", metavar="PATH", help="the interpreter that runs PROGRAM; default: this one"
     )
+    judge_serve.add_packages(parser)
     parser.add_argument(
         "--allow_unsandboxed",
         action="store_true",
@@ -96,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         limits=limits,
         python=args.python,
         backend=args.backend,
+        packages=args.packages,
     ) as judge:
         judgement = judge.judge(problem, code, args.language or _language_of(args.program))
     wall_secs = time.monotonic() - started

@@ -23,7 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="strict",
         help="of outputs",
     )
+    add_packages(parser)
     parser.add_argument("--allow_unsandboxed", action="store_true", help="as in `spo judge`")
+
+
+def add_packages(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--packages",
+        metavar="NAME,...",
+        type=lambda text: tuple(filter(None, text.split(","))),
+        default=(),
+        help="installed packages that Python programs may import; default: none",
+    )
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     with Judge(
         num_workers=num_workers,
         backend=args.backend,
+        packages=args.packages,
         python=args.python,
         comparison=OutputComparison(mode=args.comparison),
         allow_unsandboxed=args.allow_unsandboxed,

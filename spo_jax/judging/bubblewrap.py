@@ -30,6 +30,7 @@ from spo_jax.judging.compilation import TMP_BYTES as COMPILER_TMP_BYTES
 from spo_jax.judging.inside import program_environment, zygote_command
 from spo_jax.judging.interface import SandboxError, SandboxLostError, Submission
 from spo_jax.judging.interpreters import Interpreter
+from spo_jax.judging.packages import find_packages
 from spo_jax.judging.sandbox import START_SECS, SandboxProcess
 from spo_jax.judging.seccomp import program_filter, runner_filter
 from spo_jax.judging.session import RunnerSession
@@ -38,6 +39,7 @@ from spo_jax.judging.streams import sealed_file
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _LIBRARY_LINKS = ("/lib", "/lib32", "/lib64")
 _LIBRARY_DIRECTORIES = ("/usr/lib", "/usr/lib32", "/usr/lib64")
+_PACKAGES = "/packages"
 _STACK_BYTES = 256 * 1024 * 1024  # of the main thread, for recursion through C
 _UNPRIVILEGED_USER_ID = 0x70000000  # above what distributions and container managers hand out
 _SLOTS_PER_PROCESS = 64
@@ -64,12 +66,15 @@ class Bubblewrap:
     Args:
       interpreter: runs the programs and the trusted code beside them.
       name: 'zygote' or 'exec'.
+      packages: installed packages that programs may import.
     Raises:
+      UserError: a package is not installed.
       SandboxError: bubblewrap, or as root a tool to give up privileges, is not installed.
     """
 
-    def __init__(self, interpreter: Interpreter, name: str):
+    def __init__(self, interpreter: Interpreter, name: str, packages: Sequence[str] = ()):
         self.name = name
+        self._package_mounts = _package_mounts(find_packages(packages, interpreter))
         self.interpreter = interpreter
         self._bwrap = _require("bwrap", "bubblewrap")
         self._setpriv = _require("setpriv", "util-linux") if os.geteuid() == 0 else None
@@ -124,7 +129,7 @@ class Bubblewrap:
         process = self._launch(
             lambda control: zygote_command(self.interpreter, control, True),
             limits={"stack": _stack_bytes(), "core": 0},
-            mounts=_interpreter_mounts(self.interpreter),
+            mounts=[*_interpreter_mounts(self.interpreter), *self._package_mounts],
             slot=slot,
             tmp_bytes=file_bytes,
         )
@@ -198,7 +203,8 @@ class Bubblewrap:
             command += ["--dev-bind-try", f"/dev/{device}", f"/dev/{device}"]
         command += ["--size", str(tmp_bytes), "--tmpfs", "/tmp"]
         command += ["--remount-ro", "/", "--chdir", "/tmp", "--clearenv"]
-        for name, value in program_environment().items():
+        packages = _PACKAGES if self._package_mounts else None
+        for name, value in program_environment(packages).items():
             command += ["--setenv", name, value]
         command += ["--info-fd", str(info)]
         for descriptor in filters:
@@ -264,6 +270,10 @@ def _interpreter_mounts(interpreter: Interpreter) -> list[str]:
     if library not in _LIBRARY_DIRECTORIES:
         mounts += ["--ro-bind", library, library]
     return mounts
+
+
+def _package_mounts(paths: Sequence[Path]) -> list[str]:
+    return [word for p in paths for word in ("--ro-bind", str(p), f"{_PACKAGES}/{p.name}")]
 
 
 def _require(program: str, package: str) -> str:

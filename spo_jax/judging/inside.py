@@ -17,13 +17,14 @@ def zygote_command(interpreter: Interpreter, control: int, owns_pid_namespace: b
     return [executable, *_FLAGS, "-c", text, str(control), str(int(owns_pid_namespace))]
 
 
-def program_environment() -> dict[str, str]:
-    """Everything a program finds in its environment.
+def program_environment(packages: str | None = None) -> dict[str, str]:
+    """Everything a program finds in its environment; `packages` is where installed packages lie.
 
     The hash seed makes verdicts repeatable; one allocator arena keeps threads from reserving
-    64 MiB of address space each.
+    64 MiB of address space each. Numerical libraries start no threads of their own: each would
+    reserve a main thread's stack.
     """
-    return {
+    environment = {
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
         "MALLOC_ARENA_MAX": "1",
@@ -31,6 +32,10 @@ def program_environment() -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
     }
+    if packages is not None:
+        environment["PYTHONPATH"] = packages
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    return environment
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import concurrent.futures
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
 from spo_jax.errors import UserError, nearest
@@ -40,6 +40,8 @@ class Judge:
         be read inside the sandbox.
       backend: 'zygote' (a fork of a warm interpreter per test), 'exec' (a fresh interpreter per
         test), or None for the first of these that works here.
+      packages: installed packages that Python programs may import besides the standard library,
+        for example ('numpy',); what they need has to be named too.
     Raises:
       UserError: no working sandbox (the message says what to install), or a bad argument.
     """
@@ -54,14 +56,16 @@ class Judge:
         comparison: OutputComparison | None = None,
         python: str | None = None,
         backend: str | None = None,
+        packages: Sequence[str] = (),
     ):
         if num_workers is None:
             num_workers = len(os.sched_getaffinity(0))
         if num_workers < 1:
             raise UserError(f"judge num_workers={num_workers} must be at least 1")
         backend_in_use = choose_backend(
-            python=python, allow_unsandboxed=allow_unsandboxed, name=backend
+            python=python, allow_unsandboxed=allow_unsandboxed, name=backend, packages=packages
         )
+        self._packages = tuple(packages)
         self._rules = Rules(
             backend=backend_in_use,
             limits=limits or Limits(),
@@ -97,6 +101,7 @@ class Judge:
             f"{interpreter.executable} {interpreter.version}",
             rules.limits,
             rules.comparison,
+            f"packages={','.join(self._packages)}",
             f"stop_at_first_failure={rules.stop_at_first_failure}",
         ]
         return "; ".join(str(part) for part in parts)

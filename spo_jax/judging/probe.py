@@ -1,7 +1,7 @@
 """Which sandbox works here, found out by trying it on a program that tries to get out."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from spo_jax.errors import UserError, nearest
@@ -84,7 +84,11 @@ def probe_sandbox(python: str | None = None, backend_name: str | None = None) ->
 
 
 def choose_backend(
-    *, python: str | None, allow_unsandboxed: bool, name: str | None = None
+    *,
+    python: str | None,
+    allow_unsandboxed: bool,
+    name: str | None = None,
+    packages: Sequence[str] = (),
 ) -> Backend:
     """Returns the backend to judge with: `name` alone when given. UserError when none works."""
     if name is not None and name not in BACKENDS:
@@ -92,7 +96,7 @@ def choose_backend(
             f"judge backend '{name}' is not among {list(BACKENDS)}{nearest(name, BACKENDS)}"
         )
     problems: list[str] = []
-    for backend in _working_backends(python, name, problems):
+    for backend in _working_backends(python, name, problems, packages):
         return backend
     problem = "; ".join(dict.fromkeys(problems))
     if not allow_unsandboxed:
@@ -100,6 +104,8 @@ def choose_backend(
             f"no working sandbox: {problem}. {_advice(problem)} Programs are never run without a "
             "sandbox unless that is allowed explicitly."
         )
+    if packages:
+        raise UserError(f"judge packages {list(packages)} need a sandbox: {problem}")
     interpreters = find_interpreters(python)
     if not interpreters:
         raise UserError(f"no usable Python interpreter: {python or 'python3'}")
@@ -107,7 +113,7 @@ def choose_backend(
 
 
 def _working_backends(
-    python: str | None, name: str | None, problems: list[str]
+    python: str | None, name: str | None, problems: list[str], packages: Sequence[str] = ()
 ) -> Iterator[Bubblewrap]:
     """Yields backends that contain the probe program; adds to `problems` why others do not."""
     interpreters = find_interpreters(python)
@@ -116,7 +122,7 @@ def _working_backends(
     for backend_name in BACKENDS if name is None else (name,):
         for interpreter in interpreters:
             try:
-                backend = Bubblewrap(interpreter, backend_name)
+                backend = Bubblewrap(interpreter, backend_name, packages)
                 answer = run_probe(backend)
             except (SandboxError, CompileError, OSError) as error:
                 problems.append(str(error))

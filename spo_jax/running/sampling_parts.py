@@ -103,6 +103,7 @@ def _programs_judge(settings: JudgeSettings) -> Judge | JudgeClient:
         num_workers=settings.num_workers or None,
         backend=settings.backend,
         python=settings.python,
+        packages=settings.packages,
         allow_unsandboxed=settings.allow_unsandboxed,
         comparison=OutputComparison(mode=settings.comparison),
     )

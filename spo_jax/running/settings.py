@@ -5,7 +5,7 @@ Each names one thing a user decides. Heavy work (loading a model, compiling) sta
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from spo_jax.errors import UserError
 from spo_jax.judging.comparison import ComparisonMode, OutputComparison
@@ -162,6 +162,7 @@ class JudgeSettings:
       num_workers: programs judged at once; 0 for one per processor.
       backend: 'zygote' or 'exec', or None for the first that works here; see docs/judging.md.
       python: path of the interpreter that programs run under; None for the one running this.
+      packages: installed packages that programs may import, for example ('numpy',).
       allow_unsandboxed: run model-written programs without protection where no sandbox works.
       comparison: of outputs: 'strict', or 'code_contests' or 'taco' to reproduce published numbers.
       address: of a `spo judge serve` to use instead of an own pool: 'unix:/path' or
@@ -172,6 +173,7 @@ class JudgeSettings:
     num_workers: int = 0
     backend: str | None = None
     python: str | None = None
+    packages: Sequence[str] = ()
     allow_unsandboxed: bool = False
     comparison: ComparisonMode = "strict"
     address: str = ""

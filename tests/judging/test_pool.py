@@ -248,3 +248,8 @@ def test_judging_does_not_import_jax_or_tensorflow():
     code = "import sys, spo_jax.judging; print({'jax', 'tensorflow', 'flax'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.strip() == "set()", answer.stderr
+
+
+def test_unknown_package_is_refused_by_name():
+    with pytest.raises(UserError, match="package 'numpi' is not installed.*did you mean 'numpy'"):
+        Judge(packages=("numpi",))
