@@ -65,7 +65,7 @@ class Trial:
             return self.judgement(Verdict.CE, [], unusable)
         submission = Submission(
             language=self._language,
-            source=self._code.encode("utf-8"),
+            source=_whole_source(self._problem, self._code).encode("utf-8"),
             fn_name=self._problem.fn_name,
             limits=self._rules.limits.of_problem(self._problem),
         )
@@ -171,6 +171,11 @@ def is_near_limit(outcome: Outcome, limits: Limits) -> bool:
 def _is_hopeless(losses: list[tuple[int, Exception]]) -> bool:
     num_lost = sum(isinstance(error, RunnerLostError) for _, error in losses)
     return len(losses) - num_lost >= _NUM_TRIES or num_lost >= _MAX_LOSSES
+
+
+def _whole_source(problem: Problem, code: str) -> str:
+    """The program between the problem's own sources; alone, it stays as it is to the byte."""
+    return problem.prologue + code + (f"\n{problem.epilogue}" if problem.epilogue else "")
 
 
 def _why_unusable(code: str | None) -> str:
