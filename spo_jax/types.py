@@ -64,6 +64,9 @@ class Problem:
       tags: free words; the starter set puts the template's name first.
       checker: name of the special judge that decides about outputs (`judging.checkers`), or None:
         they are compared with the expected ones.
+      prologue, epilogue: source put before and after every submitted program, for sets whose
+        tests are code. With an epilogue, `fn_name` is a function of it that takes a test's source
+        and what to return after it. They share the program's process, so a program can cheat.
     """
 
     id: str
@@ -81,6 +84,8 @@ class Problem:
     difficulty: int = 0
     tags: tuple[str, ...] = ()
     checker: str | None = None
+    prologue: str = ""
+    epilogue: str = ""
 
     @property
     def tests(self) -> tuple[TestCase, ...]:

@@ -93,6 +93,8 @@ def _problem_hash(problem: Problem) -> str:
     limits = [problem.time_limit_secs, problem.memory_limit_bytes]
     known: list = [problem.id, problem.fn_name, limits, tests]
     known += [] if problem.checker is None else [problem.checker]
+    sources = {"prologue": problem.prologue, "epilogue": problem.epilogue}
+    known += [sources] if any(sources.values()) else []
     text = json.dumps(known)
     return hashlib.sha256(text.encode()).hexdigest()
 

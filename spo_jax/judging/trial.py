@@ -66,7 +66,7 @@ class Trial:
             return self.judgement(Verdict.CE, [], unusable)
         submission = Submission(
             language=self._language,
-            source=self._code.encode("utf-8"),
+            source=_whole_source(self._problem, self._code).encode("utf-8"),
             fn_name=self._problem.fn_name,
             limits=self._rules.limits.of_problem(self._problem),
         )
@@ -177,6 +177,11 @@ def _is_hopeless(losses: list[tuple[int, Exception]]) -> bool:
     here = [error for test_index, error in losses if test_index == losses[-1][0]]
     num_lost = sum(isinstance(error, SandboxLostError) for error in here)
     return len(here) - num_lost >= _NUM_TRIES or num_lost >= _MAX_LOSSES
+
+
+def _whole_source(problem: Problem, code: str) -> str:
+    """The program between the problem's own sources; alone, it stays as it is to the byte."""
+    return problem.prologue + code + (f"\n{problem.epilogue}" if problem.epilogue else "")
 
 
 def _why_unusable(code: str | None) -> str:

@@ -144,7 +144,8 @@ class PromptTemplate:
             question = self._question(example.description, example.fn_name, (example.test,))
             turns.append({"role": "user", "content": question})
             turns.append({"role": "assistant", "content": _FENCE + example.code + _CLOSING})
-        question = self._question(problem.description, problem.fn_name, problem.public_tests)
+        tests = () if problem.epilogue else problem.public_tests  # the statement shows those
+        question = self._question(problem.description, problem.fn_name, tests)
         return [*turns, {"role": "user", "content": question}]
 
     def answer_prefix(self, problem: Problem) -> str:

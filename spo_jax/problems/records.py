@@ -17,6 +17,7 @@ _LANGUAGES = ("unknown", "python2", "cpp", "python3", "java")
 _SOURCES = ("unknown", "codechef", "codeforces", "hackerearth", "codejam", "atcoder", "aizu")
 _TESTS = ("public_tests", "private_tests", "generated_tests")
 _SOLUTIONS = ("solutions", "incorrect_solutions")
+_ADDED_SOURCE = ("prologue", "epilogue")
 
 # Columns that have no counterpart in `Problem`, with the values they take when unknown.
 _UNUSED_COLUMNS: dict[str, Any] = {
@@ -106,6 +107,9 @@ def record_from_problem(problem: Problem) -> dict[str, Any]:
         }
     if problem.checker is not None:
         record["checker"] = problem.checker
+    for field in _ADDED_SOURCE:
+        if getattr(problem, field):
+            record[field] = getattr(problem, field)
     return record | _UNUSED_COLUMNS
 
 
@@ -146,6 +150,8 @@ def problem_from_record(record: Any, *, where: str) -> Problem:
         solutions=_solutions(fields, "solutions"),
         incorrect_solutions=_solutions(fields, "incorrect_solutions"),
         checker=fields.take("checker", str, None),
+        prologue=fields.take("prologue", str, ""),
+        epilogue=fields.take("epilogue", str, ""),
     )
     if not problem.tests:
         raise UserError(f"{where}: a problem needs a test in one of {', '.join(_TESTS)}")

@@ -24,7 +24,9 @@ with quiet_stderr():  # a page of notes about instruction sets and missing GPUs
     tf.config.set_visible_devices([], "GPU")  # The accelerator belongs to JAX.
 
     from spo_jax.problems.tasks_contests import CONTESTS, ContestSource
+    from spo_jax.problems.tasks_files import FILE_SOURCES, FileSource
 
+_READERS = (ContestSource, FileSource)
 _STRING = tf.TensorSpec((), tf.string)
 
 
@@ -99,15 +101,16 @@ def load_task_problems(
     excluded = read_exclusions(exclude) if exclude else {}
     provider = seqio.get_mixture_or_task(name)
     tasks = provider.tasks if isinstance(provider, seqio.Mixture) else [provider]
-    if data_dir and not any(isinstance(task.source, ContestSource) for task in tasks):
+    if data_dir and not any(isinstance(task.source, _READERS) for task in tasks):
+        readers = [*CONTESTS, *(source.name for source in FILE_SOURCES)]
         raise UserError(
             f"data_dir='{data_dir}' is for tasks that read a directory, such as "
-            f"{', '.join(CONTESTS)}; '{name}' does not"
+            f"{', '.join(readers)}; '{name}' does not"
         )
     problems: list[Problem] = []
     for task in tasks:
         counted = Tally() if tally is None else tally
-        if isinstance(task.source, ContestSource):
+        if isinstance(task.source, _READERS):
             task = task.replace(source=task.source.reading(data_dir, rules, counted))
         problems += _task_problems(task, split)
         for line in counted.lines() if tally is None else ():
@@ -141,3 +144,5 @@ for _name, _splits in problem_sets().items():
     )
 for _name in CONTESTS:
     register_problems(_name, ContestSource(_name))
+for _source in FILE_SOURCES:
+    register_problems(_source.name, _source)
