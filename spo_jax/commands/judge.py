@@ -29,6 +29,8 @@ examples:
   spo judge solution.py --problem starter/compare-greater
   spo judge solution.cpp --problem starter/compare-greater
   spo judge - --problem problem.json --json < solution.py
+  spo judge serve --socket /tmp/judge.sock    share one judge between processes (see its --help)
+  spo judge status --socket /tmp/judge.sock   what that judge is doing
 """
 
 

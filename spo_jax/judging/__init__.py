@@ -6,13 +6,16 @@ library and `spo_jax.types` only, never jax.
 
 from spo_jax.judging.cache import CachedJudge, SubmitsPrograms
 from spo_jax.judging.checkers import Checker, find_checker, register_checker
+from spo_jax.judging.client import JudgeClient
 from spo_jax.judging.comparison import OutputComparison
 from spo_jax.judging.compilation import find_compiler
 from spo_jax.judging.extraction import extract_program
 from spo_jax.judging.limits import Limits
 from spo_jax.judging.pool import LANGUAGES, Judge
 from spo_jax.judging.probe import BACKENDS, SandboxReport, probe_sandbox
+from spo_jax.judging.remote import RemoteJudge
 from spo_jax.judging.rewards import RewardMap
+from spo_jax.judging.sandbox_fusion import SandboxFusionJudge
 from spo_jax.judging.verifiers import (
     ExactMatch,
     SubmitsAnswers,
@@ -28,9 +31,12 @@ __all__ = [
     "Checker",
     "ExactMatch",
     "Judge",
+    "JudgeClient",
     "Limits",
     "OutputComparison",
+    "RemoteJudge",
     "RewardMap",
+    "SandboxFusionJudge",
     "SandboxReport",
     "SubmitsAnswers",
     "SubmitsPrograms",

@@ -60,7 +60,7 @@ class Trial:
 
     def run(self, slot: int) -> Judgement:
         """Raises CancelledError when stopped."""
-        unusable = _why_unusable(self._code)
+        unusable = why_unusable(self._code)
         if self._code is None or unusable:
             return self.judgement(Verdict.CE, [], unusable)
         submission = Submission(
@@ -173,7 +173,8 @@ def _is_hopeless(losses: list[tuple[int, Exception]]) -> bool:
     return len(losses) - num_lost >= _NUM_TRIES or num_lost >= _MAX_LOSSES
 
 
-def _why_unusable(code: str | None) -> str:
+def why_unusable(code: str | None) -> str:
+    """Why a source is CE before any sandbox sees it, or ''."""
     if code is None or not code.strip():
         return "the answer holds no program"
     if "\0" in code:

@@ -10,11 +10,15 @@ from spo_jax.errors import UserError
 from spo_jax.judging import (
     CachedJudge,
     Judge,
+    JudgeClient,
     OutputComparison,
+    RemoteJudge,
+    SandboxFusionJudge,
     SubmitsAnswers,
     Verifier,
     VerifierJudge,
 )
+from spo_jax.judging.wire import read_token
 from spo_jax.models import Params, Pretrained, Transformer, load_pretrained
 from spo_jax.problems.prompts import Template
 from spo_jax.problems.tasks import load_task_problems
@@ -36,7 +40,7 @@ class SamplingParts:
     model: Transformer
     params: Params
     tokenizer: Tokenizer
-    judge: Judge | VerifierJudge
+    judge: Judge | RemoteJudge | VerifierJudge
     worker: RolloutWorker
     prompter: Prompter
 
@@ -83,21 +87,32 @@ def build_sampling(
 
 def _start_judge(
     stack: contextlib.ExitStack, judge: JudgeSettings | Verifier, verdicts_path: str
-) -> tuple[Judge | VerifierJudge, SubmitsAnswers]:
+) -> tuple[Judge | RemoteJudge | VerifierJudge, SubmitsAnswers]:
     """The judge, and the same with a memory. A verifier says the same twice and needs none."""
     if not isinstance(judge, JudgeSettings):
         verifier = VerifierJudge(judge)
         return verifier, verifier
-    pool = stack.enter_context(
-        Judge(
-            num_workers=judge.num_workers or None,
-            backend=judge.backend,
-            python=judge.python,
-            allow_unsandboxed=judge.allow_unsandboxed,
-            comparison=OutputComparison(mode=judge.comparison),
-        )
-    )
+    pool = start_pool(judge)
+    stack.push(pool)
     return pool, stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
+
+
+def start_pool(settings: JudgeSettings) -> Judge | RemoteJudge:
+    """The judge that the settings describe: here, shared, or a service. A context manager."""
+    comparison = OutputComparison(mode=settings.comparison)
+    if settings.address is None:
+        return Judge(
+            num_workers=settings.num_workers or None,
+            backend=settings.backend,
+            python=settings.python,
+            allow_unsandboxed=settings.allow_unsandboxed,
+            comparison=comparison,
+        )
+    if settings.is_http:
+        num_workers = settings.num_workers or 8
+        return SandboxFusionJudge(settings.address, num_workers=num_workers, comparison=comparison)
+    token = None if settings.token_file is None else read_token(settings.token_file)
+    return JudgeClient(settings.address, token=token)
 
 
 def load_source(source: ModelSource) -> Pretrained:
