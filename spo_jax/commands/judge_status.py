@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from spo_jax.judging.client import read_status
+    from spo_jax.judging.link import read_status
 
     status = read_status(address_of(args), token_of(args))
     del status["op"]

@@ -4,12 +4,12 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import socket
 import threading
 import time
 from typing import Any
 
 from spo_jax.errors import UserError
+from spo_jax.judging.link import HANDSHAKE_SECS, Link
 from spo_jax.judging.pending import PendingJudgement
 from spo_jax.judging.remote import RemoteJudge, check_submission, wait_for_all
 from spo_jax.judging.wire import (
@@ -20,13 +20,11 @@ from spo_jax.judging.wire import (
     judgement_from_record,
     parse_address,
     problem_to_record,
-    read_frame,
     record_hash,
 )
 from spo_jax.types import Judgement, Problem, TestResult, Verdict
 
 _FIRST_PATIENCE_SECS = 5.0  # a server started beside us may need so long
-_HANDSHAKE_SECS = 20.0
 _FIRST_PAUSE_SECS, _LAST_PAUSE_SECS = 0.05, 2.0  # between attempts to connect
 
 
@@ -57,7 +55,7 @@ class JudgeClient(RemoteJudge):
         self._is_closed = False
         self._error: UserError | None = None
         self._hashes: dict[Problem, str] = {}
-        self._link: _Link | None = self._connect(min(patience_secs, _FIRST_PATIENCE_SECS))
+        self._link: Link | None = self._connect(min(patience_secs, _FIRST_PATIENCE_SECS))
         self._threads = [
             threading.Thread(target=work, name="judge-client", daemon=True)
             for work in (self._receive, self._send)
@@ -148,13 +146,13 @@ class JudgeClient(RemoteJudge):
         timer.start()
         future.add_done_callback(lambda _: timer.cancel())
 
-    def _connect(self, patience_secs: float) -> "_Link":
+    def _connect(self, patience_secs: float) -> Link:
         """Raises UserError when nobody answers for so long, or we are refused."""
         deadline = time.monotonic() + patience_secs
         pause = _FIRST_PAUSE_SECS
         while True:
             try:
-                link = _Link(self._address.connect(_HANDSHAKE_SECS))
+                link = Link(self._address.connect(HANDSHAKE_SECS))
                 self._greet(link)
                 return link
             except (OSError, EOFError) as error:
@@ -168,7 +166,7 @@ class JudgeClient(RemoteJudge):
                     raise UserError("the judge is closed")
             pause = min(2 * pause, _LAST_PAUSE_SECS)
 
-    def _greet(self, link: "_Link") -> None:
+    def _greet(self, link: Link) -> None:
         link.send({"op": "hello", "version": VERSION, "token": self._token})
         try:
             welcome = link.receive()
@@ -220,7 +218,7 @@ class JudgeClient(RemoteJudge):
                 self._link = fresh
                 self._changed.notify_all()
 
-    def _handle(self, message: dict[str, Any], link: "_Link") -> None:
+    def _handle(self, message: dict[str, Any], link: Link) -> None:
         kind, number = message["op"], message.get("id")
         if kind == "error":
             raise WireError(message.get("message"))
@@ -242,7 +240,7 @@ class JudgeClient(RemoteJudge):
         if asked is not None:
             asked.future.settle(result)
 
-    def _send_again(self, number: Any, link: "_Link", *, forgets_problem: bool) -> None:
+    def _send_again(self, number: Any, link: Link, *, forgets_problem: bool) -> None:
         """For want of the problem; or a server that ends cancelled what we still want."""
         with self._changed:
             asked = self._unanswered.get(number)
@@ -293,7 +291,7 @@ class JudgeClient(RemoteJudge):
         num_sent = len(self._unanswered) - len(self._unsent)
         return bool(self._to_cancel) or (bool(self._unsent) and num_sent < self._share)
 
-    def _send_submission(self, link: "_Link", number: int, asked: "_Asked") -> None:
+    def _send_submission(self, link: Link, number: int, asked: "_Asked") -> None:
         key = self._hashes.get(asked.problem)
         if key is None or key not in link.known:
             record = problem_to_record(asked.problem)
@@ -304,7 +302,7 @@ class JudgeClient(RemoteJudge):
         message = {"op": "submit", "id": number, "problem": key}
         self._fits(link, number, {**message, "code": asked.code, "language": asked.language})
 
-    def _fits(self, link: "_Link", number: int, message: dict[str, Any]) -> bool:
+    def _fits(self, link: Link, number: int, message: dict[str, Any]) -> bool:
         """Sends, or fails the submission that is too large to be sent."""
         line = encode(message)
         if len(line) <= MAX_FRAME_BYTES:
@@ -321,51 +319,3 @@ class _Asked:
     code: str | None
     language: str
     future: PendingJudgement
-
-
-class _Link:
-    """One connection, and the problems that its other end knows."""
-
-    def __init__(self, connection: socket.socket):
-        self.socket = connection
-        self._stream = connection.makefile("rb")
-        self.known: set[str] = set()
-
-    def send(self, message: dict[str, Any]) -> None:
-        self.send_line(encode(message))
-
-    def send_line(self, line: bytes) -> None:
-        self.socket.sendall(line)
-
-    def receive(self) -> dict[str, Any]:
-        return read_frame(self._stream)[0]
-
-    def close(self) -> None:
-        """Wakes who reads or sends. The descriptor goes with the last reference."""
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-
-def read_status(address: str, token: str | None = None) -> dict[str, Any]:
-    """What a server says of itself: its queue, workers, backend and verdicts so far.
-
-    Raises:
-      UserError: nobody listens there, or the server refuses us.
-    """
-    where = parse_address(address)
-    try:
-        link = _Link(where.connect(_HANDSHAKE_SECS))
-        try:
-            link.send({"op": "hello", "version": VERSION, "token": token})
-            link.send({"op": "status"})
-            while (message := link.receive())["op"] != "status":
-                if message["op"] == "error":
-                    raise WireError(message.get("message"))
-            return message
-        finally:
-            link.close()
-    except (OSError, EOFError) as error:
-        raise UserError(f"no judge answers at {where}: {error or 'it hung up'}") from error
-    except WireError as error:
-        raise UserError(f"the judge at {where} refuses: {error}") from error

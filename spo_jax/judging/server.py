@@ -9,13 +9,14 @@ import os
 import queue
 import select
 import socket
-import stat
 import threading
 import time
-from typing import Any
+from typing import IO, Any, NoReturn
 
 from spo_jax.errors import UserError
+from spo_jax.judging.listening import listen
 from spo_jax.judging.pool import Judge
+from spo_jax.judging.problem_store import ProblemStore
 from spo_jax.judging.sharing import SharedQueue, Ticket
 from spo_jax.judging.wire import (
     MAX_HELLO_BYTES,
@@ -24,16 +25,18 @@ from spo_jax.judging.wire import (
     WireError,
     encode,
     judgement_to_record,
-    problem_from_record,
     read_frame,
-    record_hash,
 )
-from spo_jax.types import Judgement, Problem
+from spo_jax.types import Judgement
 
 _HELLO_SECS = 10.0  # within which a client must say who it is
 _FLUSH_SECS = 10.0  # given to clients to read their last answers
 _POLL_SECS = 0.5  # between looks whether a client that waits for a place is still there
 _MAX_PROBLEM_BYTES = 1024 * 1024 * 1024  # of problems remembered
+_MAX_PROGRAM_BYTES = 256 * 1024 * 1024  # of programs held
+
+
+_Outgoing = tuple[dict[str, Any], int | None]  # a message, and bytes that sending it gives back
 
 
 class JudgeServer:
@@ -64,7 +67,7 @@ class JudgeServer:
         self.judge = judge
         self.num_workers = num_workers
         self.token = token
-        self.queue = SharedQueue(judge, num_workers, max_queue)
+        self.queue = SharedQueue(judge, num_workers, max_queue, _MAX_PROGRAM_BYTES)
         self.problems = ProblemStore(_MAX_PROBLEM_BYTES)
         self.is_draining = False
         self._verdicts: collections.Counter[str] = collections.Counter()
@@ -72,7 +75,7 @@ class JudgeServer:
         self._lock = threading.Lock()
         self._clients: set[_Client] = set()
         self._ids = itertools.count()
-        self._listener, self.address = _listen(address)
+        self._listener, self.address = listen(address)
         self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)
         self._acceptor.start()
 
@@ -117,7 +120,7 @@ class JudgeServer:
 
     def announce_share(self) -> None:
         with self._lock:
-            clients = list(self._clients)
+            clients = [client for client in self._clients if client.is_welcome]
         for client in clients:
             client.send({"op": "share", "share": self.queue.share})
 
@@ -148,37 +151,6 @@ class JudgeServer:
             client.start()
 
 
-class ProblemStore:
-    """Problems by the hash of their record, the latest used up to so many bytes."""
-
-    def __init__(self, max_bytes: int):
-        self._max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._problems: collections.OrderedDict[str, tuple[Problem, int]] = (
-            collections.OrderedDict()
-        )
-        self._num_bytes = 0
-
-    def add(self, record: Any, num_bytes: int) -> None:
-        problem = problem_from_record(record)
-        key = record_hash(record)
-        with self._lock:
-            if key in self._problems:
-                return
-            self._problems[key] = (problem, num_bytes)
-            self._num_bytes += num_bytes
-            while self._num_bytes > self._max_bytes and len(self._problems) > 1:
-                _, (_, freed) = self._problems.popitem(last=False)
-                self._num_bytes -= freed
-
-    def find(self, key: str) -> Problem | None:
-        with self._lock:
-            if key not in self._problems:
-                return None
-            self._problems.move_to_end(key)
-            return self._problems[key][0]
-
-
 class _Client:
     """One connection."""
 
@@ -187,7 +159,9 @@ class _Client:
         self._queue = server.queue
         self._number = number
         self._connection = connection
-        self._outgoing: queue.SimpleQueue[tuple[dict[str, Any], bool] | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[tuple[dict[str, Any], int | None] | None] = (
+            queue.SimpleQueue()
+        )
         self._lock = threading.Lock()
         self._tickets: dict[int, Ticket] = {}
         self._reader = threading.Thread(target=self._read, name="client", daemon=True)
@@ -197,9 +171,9 @@ class _Client:
         self._writer.start()
         self._reader.start()
 
-    def send(self, message: dict[str, Any], *, frees_place: bool = False) -> None:
-        """Queues a message. Answers to submissions are bounded by the client's share."""
-        self._outgoing.put((message, frees_place))
+    def send(self, message: dict[str, Any], *, freed_bytes: int | None = None) -> None:
+        """Queues a message. Sending an answer gives back the place of a submission this long."""
+        self._outgoing.put((message, freed_bytes))
 
     def hang_up(self) -> None:
         """Once all that was queued is sent."""
@@ -212,7 +186,8 @@ class _Client:
         has_joined = False
         try:
             with self._connection.makefile("rb") as stream:
-                self._greet(stream)
+                if self._greet(stream):
+                    self._answer_watcher(stream)
                 has_joined = self._queue.join(self._number)
                 if not has_joined:
                     raise WireError(f"the judge has {self._queue.max_size} clients already")
@@ -231,7 +206,16 @@ class _Client:
             if has_joined:
                 self._server.announce_share()
 
-    def _greet(self, stream) -> None:
+    def _answer_watcher(self, stream: IO[bytes]) -> NoReturn:
+        """Of one who asks for the status only, and takes no share of the queue."""
+        while True:
+            message, _ = read_frame(stream)
+            if message["op"] != "status":
+                raise WireError("who watches can ask for 'status' only")
+            self.send(self._server.status())
+
+    def _greet(self, stream: IO[bytes]) -> bool:
+        """Whether the client only watches. Raises WireError for one who may not."""
         timer = threading.Timer(_HELLO_SECS, self._shut_down)
         timer.daemon = True
         timer.start()
@@ -246,6 +230,7 @@ class _Client:
                 f"the judge speaks version {VERSION}, the client {message.get('version')!r:.40}"
             )
         self._check_token(message.get("token"))
+        return message.get("watches") is True
 
     def _check_token(self, token: Any) -> None:
         if self._server.token is None:
@@ -268,13 +253,14 @@ class _Client:
                 "share": self._queue.share,
             }
         )
+        self.is_welcome = True  # the welcome must be the first that a client hears
 
     def _handle(self, message: dict[str, Any], num_bytes: int) -> None:
         kind = message["op"]
         if kind == "problem":
             self._server.problems.add(message.get("problem"), num_bytes)
         elif kind == "submit":
-            self._submit(message)
+            self._submit(message, num_bytes)
         elif kind == "cancel":
             with self._lock:
                 ticket = self._tickets.get(_number(message, "id"))
@@ -285,30 +271,36 @@ class _Client:
         else:
             raise WireError(f"unknown message {kind!r:.40}")
 
-    def _submit(self, message: dict[str, Any]) -> None:
+    def _submit(self, message: dict[str, Any], num_bytes: int) -> None:
         number = _number(message, "id")
         code, language, key = (message.get(name) for name in ("code", "language", "problem"))
         if not (code is None or isinstance(code, str)):
             raise WireError("'code' must be text or null")
         if not isinstance(language, str) or not isinstance(key, str):
             raise WireError("'language' and 'problem' must be text")
-        while not self._queue.try_reserve(self._number, _POLL_SECS):
+        while not self._queue.try_reserve(self._number, num_bytes, _POLL_SECS):
             if self._is_gone():
                 raise EOFError
         if self._server.is_draining:  # the client hands it to the next server
             return
         problem = self._server.problems.find(key)
         if problem is None:
-            self.send({"op": "unknown_problem", "id": number}, frees_place=True)
+            self.send({"op": "unknown_problem", "id": number}, freed_bytes=num_bytes)
             return
-        ticket = Ticket(problem, code, language, lambda result: self._answer(number, result))
+
+        def answer(result: Judgement | BaseException | None) -> None:
+            self._answer(number, num_bytes, result)
+
+        ticket = Ticket(problem, code, language, answer)
         with self._lock:
             if number in self._tickets:
                 raise WireError(f"submission {number} is not judged yet, and here is another")
             self._tickets[number] = ticket
         self._queue.add(self._number, ticket)
 
-    def _answer(self, number: int, result: Judgement | BaseException | None) -> None:
+    def _answer(
+        self, number: int, num_bytes: int, result: Judgement | BaseException | None
+    ) -> None:
         with self._lock:
             self._tickets.pop(number, None)
         if result is None or isinstance(result, concurrent.futures.CancelledError):
@@ -319,7 +311,7 @@ class _Client:
             message = {"op": "judgement", "id": number, "judgement": record}
         else:
             message = {"op": "failed", "id": number, "message": str(result) or repr(result)}
-        self.send(message, frees_place=True)
+        self.send(message, freed_bytes=num_bytes)
 
     def _is_gone(self) -> bool:
         """Whether the other end was closed, though we do not read what it sent before."""
@@ -332,13 +324,13 @@ class _Client:
 
     def _write(self) -> None:
         while (item := self._outgoing.get()) is not None:
-            message, frees_place = item
+            message, freed_bytes = item
             try:
                 self._connection.sendall(encode(message))
             except OSError:
                 break
-            if frees_place:
-                self._queue.release(self._number)
+            if freed_bytes is not None:
+                self._queue.release(self._number, freed_bytes)
         self._shut_down()
         self._reader.join()
         self._connection.close()
@@ -353,39 +345,3 @@ def _number(message: dict[str, Any], name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise WireError(f"'{name}' must be a whole number, got {value!r:.40}")
     return value
-
-
-def _listen(address: Address) -> tuple[socket.socket, Address]:
-    """A listening socket; for a Unix socket, its owner's alone. Port 0 takes a free one."""
-    try:
-        if address.path is None:
-            listener = socket.create_server(("127.0.0.1", address.port or 0), backlog=64)
-            return listener, Address(None, listener.getsockname()[1])
-        _remove_stale(address)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        old = os.umask(0o177)
-        try:
-            listener.bind(address.path)
-        finally:
-            os.umask(old)
-        listener.listen(64)
-        return listener, address
-    except OSError as error:
-        raise UserError(f"the judge cannot listen at {address}: {error}") from error
-
-
-def _remove_stale(address: Address) -> None:
-    """Removes the socket that a killed server left behind, and nothing else."""
-    assert address.path is not None
-    try:
-        mode = os.lstat(address.path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise UserError(f"the judge cannot listen at {address}: it is a file, not a socket")
-    try:
-        address.connect(timeout=5.0).close()
-    except ConnectionRefusedError:
-        os.unlink(address.path)
-        return
-    raise UserError(f"the judge cannot listen at {address}: another one does already")

@@ -27,17 +27,20 @@ class SharedQueue:
     """Hands waiting submissions to the judge, a client after the other.
 
     No more than `max_size` submissions are held in all, and by a client no more than its share,
-    which is `max_size` divided by the number of clients. A place is taken by `reserve` before a
-    submission is read and given back by `release` once its answer is sent.
+    which is `max_size` divided by the number of clients; and no more than `max_bytes` of programs,
+    but for a single one that is longer. A place is taken by `try_reserve` before the client is read
+    further, and given back by `release` once the answer is sent.
     """
 
-    def __init__(self, judge: Judge, num_workers: int, max_size: int):
+    def __init__(self, judge: Judge, num_workers: int, max_size: int, max_bytes: int):
         self._judge = judge
         self._num_workers = num_workers
         self.max_size = max_size
+        self._max_bytes = max_bytes
         self.changed = threading.Condition(threading.RLock())
         self._waiting: dict[int, collections.deque[Ticket]] = {}  # client -> in order
         self._num_held: dict[int, int] = {}
+        self._bytes_held: dict[int, int] = {}
         self._running: dict[Ticket, int] = {}
         self._turn: collections.deque[int] = collections.deque()
         threading.Thread(target=self._dispatch, name="dispatch", daemon=True).start()
@@ -48,7 +51,7 @@ class SharedQueue:
             if len(self._waiting) >= self.max_size:
                 return False
             self._waiting[client] = collections.deque()
-            self._num_held[client] = 0
+            self._num_held[client] = self._bytes_held[client] = 0
             self._turn.append(client)
             self.changed.notify_all()
             return True
@@ -58,6 +61,7 @@ class SharedQueue:
         with self.changed:
             self._waiting.pop(client, None)
             self._num_held.pop(client, None)
+            self._bytes_held.pop(client, None)
             if client in self._turn:
                 self._turn.remove(client)
             running = [ticket for ticket, owner in self._running.items() if owner == client]
@@ -83,25 +87,29 @@ class SharedQueue:
     def num_running(self) -> int:
         return len(self._running)
 
-    def try_reserve(self, client: int, timeout_secs: float) -> bool:
+    def try_reserve(self, client: int, num_bytes: int, timeout_secs: float) -> bool:
         """Takes a place for a submission; False when there was none for so long."""
 
         def has_place() -> bool:
             held = self._num_held.get(client)
             if held is None:
                 return False
-            return held < self.share and sum(self._num_held.values()) < self.max_size
+            num_bytes_held = sum(self._bytes_held.values())
+            has_room = not num_bytes_held or num_bytes_held + num_bytes <= self._max_bytes
+            return held < self.share and sum(self._num_held.values()) < self.max_size and has_room
 
         with self.changed:
             if not self.changed.wait_for(has_place, timeout_secs):
                 return False
             self._num_held[client] += 1
+            self._bytes_held[client] += num_bytes
             return True
 
-    def release(self, client: int) -> None:
+    def release(self, client: int, num_bytes: int) -> None:
         with self.changed:
             if client in self._num_held:
                 self._num_held[client] -= 1
+                self._bytes_held[client] -= num_bytes
             self.changed.notify_all()
 
     def add(self, client: int, ticket: Ticket) -> None:

@@ -1,8 +1,9 @@
 """How a shared judge is spoken to: one JSON object a line over a local socket.
 
-A client says `hello` (version, token), then `problem` (a hash and what is judged on), `submit`,
-`cancel` and `status`; the server answers `welcome`, then `share`, `judgement`, `failed`,
-`cancelled`, `unknown_problem`, `status`, or `error` and hangs up.
+A client says `hello` (version, token, whether it only `watches`), then `problem` (what is judged
+on), `submit` (which names a problem by its hash), `cancel` and `status`; the server answers
+`welcome`, then `share`, `judgement`, `failed`, `cancelled`, `unknown_problem`, `status`, or `error`
+and hangs up.
 """
 
 import dataclasses
