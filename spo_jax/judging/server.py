@@ -159,9 +159,8 @@ class _Client:
         self._queue = server.queue
         self._number = number
         self._connection = connection
-        self._outgoing: queue.SimpleQueue[tuple[dict[str, Any], int | None] | None] = (
-            queue.SimpleQueue()
-        )
+        self._outgoing: queue.SimpleQueue[_Outgoing | None] = queue.SimpleQueue()
+        self.is_welcome = False
         self._lock = threading.Lock()
         self._tickets: dict[int, Ticket] = {}
         self._reader = threading.Thread(target=self._read, name="client", daemon=True)
