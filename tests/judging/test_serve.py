@@ -92,6 +92,18 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True)
+    return [int(word) for word in listed.stdout.split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def raw(server: Server) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(60)
@@ -294,7 +306,10 @@ def test_killed_server_loses_no_submission(serve, problem):
 
             futures[-1].add_done_callback(count)
         wait_for(lambda: sum(num_answers) >= 4)
+        sandboxes = children(server.process.pid)
+        assert sandboxes
         server.kill()
+        wait_for(lambda: not any(map(is_alive, sandboxes)))
         assert sum(num_answers) < 30
         serve()
         verdicts = [future.result(60).verdict for future in futures]
@@ -372,12 +387,9 @@ def test_killed_sandboxes_lose_no_submission(serve, problem):
     with JudgeClient(server.address) as judge:
         futures = [judge.submit(problem, SHORT_WAIT) for _ in range(8)]
         wait_for(lambda: read_status(server.address)["num_running"] == 2)
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(server.process.pid)], capture_output=True, text=True
-        )
-        for pid in children.stdout.split():
+        for pid in children(server.process.pid):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         assert [future.result(60).verdict for future in futures] == [Verdict.AC] * 8
 
 
