@@ -28,6 +28,8 @@ COMMANDS = {
     "report": "report",
     "doctor": "doctor",
 }
+# Words that may follow a command -> a module of the same form.
+SUBCOMMANDS = {"judge": {"serve": "judge_serve", "status": "judge_status"}}
 COMPUTES = ("train", "eval", "sample", "score")
 
 
@@ -44,8 +46,9 @@ class _Parser(argparse.ArgumentParser):
             raise UserError(f"{self.prog}: unknown argument '{flag}'{nearest(flag, known)}")
 
 
-def _command_module(name: str):
-    return importlib.import_module(f"spo_jax.commands.{COMMANDS[name]}")
+def _command_module(name: str, subcommand: str = ""):
+    module = SUBCOMMANDS[name][subcommand] if subcommand else COMMANDS[name]
+    return importlib.import_module(f"spo_jax.commands.{module}")
 
 
 def _overview() -> str:
@@ -69,19 +72,17 @@ def run(argv: Sequence[str]) -> int:
     name = argv[0]
     if name not in COMMANDS:
         raise UserError(f"spo: unknown command '{name}'{nearest(name, COMMANDS)} (see spo --help)")
-    module = _command_module(name)
-    rest = list(argv[1:])
-    if rest and rest[0] in getattr(module, "SUBCOMMANDS", ()):  # words before other arguments
-        module = module.SUBCOMMANDS[rest[0]]
-        name = f"{name} {rest.pop(0)}"
+    subcommand = "".join(word for word in argv[1:2] if word in SUBCOMMANDS.get(name, ()))
+    module = _command_module(name, subcommand)
+    words = [name, subcommand] if subcommand else [name]
     parser = _Parser(
-        prog=f"spo {name}",
-        description=module.__doc__ or "",
+        prog=f"spo {' '.join(words)}",
+        description=module.__doc__ or module.HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    args, unknown = parser.parse_known_args(rest)
+    args, unknown = parser.parse_known_args(list(argv[len(words) :]))
     if hasattr(module, "take_unknown"):  # --gin.NAME=value has no fixed set of flags
         unknown = module.take_unknown(args, unknown)
     parser.refuse_unknown(unknown)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spo_jax.commands import judge_serve, judge_status
+from spo_jax.commands.judge_serve import add_packages
 from spo_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,10 +30,9 @@ examples:
   spo judge solution.py --problem starter/compare-greater
   spo judge solution.cpp --problem starter/compare-greater
   spo judge - --problem problem.json --json < solution.py
-
-`spo judge serve --help`: one pool for several processes; `spo judge status --help`: its state
+  spo judge serve --socket /tmp/judge.sock    share one judge between processes (see its --help)
+  spo judge status --socket /tmp/judge.sock   what that judge is doing
 """
-SUBCOMMANDS = {"serve": judge_serve, "status": judge_status}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--python", metavar="PATH", help="the interpreter that runs PROGRAM; default: this one"
     )
-    judge_serve.add_packages(parser)
+    add_packages(parser)
     parser.add_argument(
         "--allow_unsandboxed",
         action="store_true",

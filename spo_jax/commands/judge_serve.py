@@ -1,30 +1,47 @@
-"""`spo judge serve`: one judge shared by several processes."""
+"""`spo judge serve`: one pool of sandboxes for several actors."""
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+import signal
+import sys
+import threading
 
 from spo_jax.errors import UserError
 
-if TYPE_CHECKING:
-    from spo_jax.judging.wire import Address
+HELP = "share one judge between several processes"
+
+_DESCRIPTION = """\
+Listens on a Unix socket of its owner's alone, or on a port of this machine for those who know the
+token, and judges what clients submit: runs with JudgeSettings.address, or judging.JudgeClient.
+SIGTERM or Ctrl-C finishes what was taken and ends; a second one ends at once.
+"""
+_EPILOG = """\
+examples:
+  spo judge serve --socket /tmp/judge.sock --num_workers 8
+  (umask 077; openssl rand -hex 32 > token); spo judge serve --port 7070 --token_file token
+  spo judge status --socket /tmp/judge.sock
+"""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Judges for several processes with one pool, until SIGTERM."
-    add_address(parser)
-    parser.add_argument("--num_workers", type=int, help="default: one per processor")
-    parser.add_argument("--max_queue", type=int, default=4096, help="submissions held at most")
-    parser.add_argument("--backend", metavar="BACKEND", help="as in `spo judge`")
-    parser.add_argument("--python", metavar="PATH", help="interpreter that programs run under")
+def add_address_arguments(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--socket", metavar="PATH", help="Unix socket")
+    where.add_argument("--port", type=int, metavar="N", help="port of 127.0.0.1")
     parser.add_argument(
-        "--comparison",
-        choices=("strict", "code_contests", "taco"),
-        default="strict",
-        help="of outputs",
+        "--token_file", metavar="FILE", help="holds the token; required with --port"
     )
-    add_packages(parser)
-    parser.add_argument("--allow_unsandboxed", action="store_true", help="as in `spo judge`")
+
+
+def address_of(args: argparse.Namespace) -> str:
+    return f"tcp:127.0.0.1:{args.port}" if args.socket is None else f"unix:{args.socket}"
+
+
+def token_of(args: argparse.Namespace) -> str | None:
+    from spo_jax.judging.wire import read_token
+
+    if args.token_file is None and args.socket is None:
+        raise UserError("--port needs --token_file: every user of this machine reaches a port")
+    return None if args.token_file is None else read_token(args.token_file)
 
 
 def add_packages(parser: argparse.ArgumentParser) -> None:
@@ -37,43 +54,68 @@ def add_packages(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_address(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--socket", metavar="PATH", help="a Unix socket")
-    parser.add_argument("--host", default="127.0.0.1", help="with --port; this machine's only")
-    parser.add_argument("--port", type=int, help="TCP; needs --token_file")
-    parser.add_argument("--token_file", metavar="FILE", help="a secret of 16 characters or more")
-
-
-def read_address(args: argparse.Namespace) -> "tuple[Address, str]":
-    from spo_jax.judging.wire import parse_address, read_token
-
-    if (args.socket is None) == (args.port is None):
-        raise UserError("spo judge: give either --socket PATH or --port N")
-    text = f"unix:{args.socket}" if args.socket else f"tcp:{args.host}:{args.port}"
-    return parse_address(text), read_token(args.token_file) if args.token_file else ""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = _DESCRIPTION
+    parser.epilog = _EPILOG
+    add_address_arguments(parser)
+    parser.add_argument(
+        "--num_workers", type=int, default=0, metavar="N", help="default: one per processor"
+    )
+    parser.add_argument(
+        "--max_queue",
+        type=int,
+        default=1024,
+        metavar="N",
+        help="submissions held at most, of all clients together; the rest waits with the clients",
+    )
+    parser.add_argument("--backend", metavar="BACKEND", help="zygote or exec")
+    parser.add_argument("--python", metavar="PATH", help="the interpreter that runs programs")
+    add_packages(parser)
+    parser.add_argument(
+        "--comparison", default="strict", help="of outputs: strict, code_contests or taco"
+    )
+    parser.add_argument(
+        "--allow_unsandboxed", action="store_true", help="without a sandbox run unprotected"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    from spo_jax.judging.comparison import OutputComparison
-    from spo_jax.judging.pool import Judge
+    from spo_jax.judging import Judge, OutputComparison
     from spo_jax.judging.server import JudgeServer
+    from spo_jax.judging.wire import parse_address
 
-    address, token = read_address(args)
+    address, token = parse_address(address_of(args)), token_of(args)
+    if args.num_workers < 0:
+        raise UserError(f"--num_workers={args.num_workers} must be at least 0")
     num_workers = args.num_workers or len(os.sched_getaffinity(0))
+    signals: list[int] = []
+    has_signal = threading.Event()
+
+    def note(number: int, frame: object) -> None:
+        signals.append(number)
+        has_signal.set()
+        if len(signals) > 1:
+            os._exit(128 + number)  # sandboxes end with us
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
     with Judge(
         num_workers=num_workers,
         backend=args.backend,
-        packages=args.packages,
         python=args.python,
-        comparison=OutputComparison(mode=args.comparison),
+        packages=args.packages,
         allow_unsandboxed=args.allow_unsandboxed,
+        comparison=OutputComparison(mode=args.comparison),
     ) as judge:
         server = JudgeServer(
-            judge,
-            num_workers=num_workers,
-            address=address,
-            token=token,
-            max_queue=args.max_queue,
+            judge, address, num_workers=num_workers, max_queue=args.max_queue, token=token
         )
-        server.run(lambda text: print(f"listening on {text}, sandbox {judge.backend}", flush=True))
+        print(
+            f"judging at {server.address}: {num_workers} workers, queue of {args.max_queue}, "
+            f"sandbox {judge.backend}",
+            flush=True,
+        )
+        has_signal.wait()
+        print("finishing what was taken; again to end at once", file=sys.stderr, flush=True)
+        server.drain()
     return 0

@@ -13,7 +13,9 @@ from spo_jax.judging.extraction import extract_program
 from spo_jax.judging.limits import Limits
 from spo_jax.judging.pool import LANGUAGES, Judge
 from spo_jax.judging.probe import BACKENDS, SandboxReport, probe_sandbox
+from spo_jax.judging.remote import RemoteJudge
 from spo_jax.judging.rewards import RewardMap
+from spo_jax.judging.sandbox_fusion import SandboxFusionJudge
 from spo_jax.judging.verifiers import (
     ExactMatch,
     SubmitsAnswers,
@@ -32,7 +34,9 @@ __all__ = [
     "JudgeClient",
     "Limits",
     "OutputComparison",
+    "RemoteJudge",
     "RewardMap",
+    "SandboxFusionJudge",
     "SandboxReport",
     "SubmitsAnswers",
     "SubmitsPrograms",

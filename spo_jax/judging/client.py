@@ -1,309 +1,321 @@
-"""A judge elsewhere on this machine: the client of `spo judge serve`."""
+"""A judge in another process of this machine (`spo judge serve`), asked over a socket."""
 
 import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from spo_jax.errors import UserError
-from spo_jax.judging import wire
-from spo_jax.judging.pool import check_judgeable
-from spo_jax.types import Judgement, Problem
+from spo_jax.judging.link import HANDSHAKE_SECS, Link
+from spo_jax.judging.pending import PendingJudgement
+from spo_jax.judging.remote import RemoteJudge, check_submission, wait_for_all
+from spo_jax.judging.wire import (
+    MAX_FRAME_BYTES,
+    VERSION,
+    WireError,
+    encode,
+    judgement_from_record,
+    parse_address,
+    problem_to_record,
+    record_hash,
+)
+from spo_jax.types import Judgement, Problem, TestResult, Verdict
 
-_RETRY_SECS = 0.2
-_BUSY_SECS = 0.1
+_FIRST_PATIENCE_SECS = 5.0  # a server started beside us may need so long
+_FIRST_PAUSE_SECS, _LAST_PAUSE_SECS = 0.05, 2.0  # between attempts to connect
 
 
-@dataclasses.dataclass(eq=False)
-class _Open:
-    number: int
-    record: dict[str, Any]
-    key: str
-    code: str | None
-    language: str
-    future: concurrent.futures.Future[Judgement]
+class JudgeClient(RemoteJudge):
+    """Answers like `Judge`, by a server that several processes share.
 
-
-class JudgeClient:
-    """Judges programs in a server's pool; the interface of `Judge`. Use as a context manager.
-
-    When the server dies, what is unanswered is submitted again as soon as one listens again.
+    When the server dies and comes back, what it had not answered is submitted again, so that every
+    future gets one answer. When it stays away for `patience_secs`, the futures get a UserError.
 
     Args:
-      address: 'unix:/path' or 'tcp:host:port'.
-      token: the server's, when it wants one.
-      connect_timeout: seconds without a server after which submissions fail with UserError.
+      address: 'unix:/path' or 'tcp:127.0.0.1:port'.
+      token: what the server asks for, see `read_token`.
+      patience_secs: wall seconds to wait for a server that went away.
     Raises:
-      UserError: no server answers at `address`, or it refuses.
+      UserError: nobody listens there, or the server refuses us (token, version).
     """
 
-    def __init__(self, address: str, *, token: str = "", connect_timeout: float = 60.0):
-        self._address, self._token = wire.parse_address(address), token
-        self._connect_timeout = connect_timeout
-        self._changed = threading.Condition()
-        self._waiting: collections.deque[_Open] = collections.deque()
-        self._in_flight: dict[int, _Open] = {}
-        self._cancelled: list[int] = []
-        self._sent_keys: set[str] = set()
-        self._hold_until = 0.0
-        self._next_number = 0
-        self._is_closed = self._is_broken = False
-        self._failure: UserError | None = None
-        self._connect()
-        self._thread = threading.Thread(target=self._run, name="judge-client", daemon=True)
-        self._thread.start()
+    def __init__(self, address: str, *, token: str | None = None, patience_secs: float = 120.0):
+        self._address = parse_address(address)
+        self._token = token
+        self._patience_secs = patience_secs
+        self._changed = threading.Condition(threading.RLock())
+        self._unanswered: dict[int, _Asked] = {}  # in order of submission
+        self._unsent: collections.deque[int] = collections.deque()
+        self._to_cancel: collections.deque[int] = collections.deque()
+        self._next_id = 0
+        self._share = 1
+        self._is_closed = False
+        self._error: UserError | None = None
+        self._hashes: dict[Problem, str] = {}
+        self._link: Link | None = self._connect(min(patience_secs, _FIRST_PATIENCE_SECS))
+        self._threads = [
+            threading.Thread(target=work, name="judge-client", daemon=True)
+            for work in (self._receive, self._send)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
-    def backend(self) -> str:
-        """Name of the sandbox the server uses."""
-        return self._hello["backend"]
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Protections the server uses."""
-        return tuple(self._hello["layers"])
-
-    @property
-    def identity(self) -> str:
-        """Changes with whatever of the server can change a verdict."""
-        return self._hello["identity"]
-
-    def __enter__(self) -> "JudgeClient":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close(abort=kind is not None)
-
-    def close(self, *, abort: bool = False) -> None:
-        """Waits for what was submitted; with `abort`, cancels it."""
-        with self._changed:
-            entries = [*self._waiting, *self._in_flight.values()]
-        if abort:
-            for entry in entries:
-                entry.future.cancel()
-        concurrent.futures.wait([entry.future for entry in entries])
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
-        _hang_up(self._socket)
-        self._thread.join()
-
-    def judge(self, problem: Problem, code: str | None, language: str = "python3") -> Judgement:
-        """Judges one program and waits for it."""
-        return self.submit(problem, code, language).result()
-
-    def judge_many(
-        self,
-        items: Iterable[tuple[Problem, str | None]],
-        *,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[Judgement]:
-        """Judges (problem, program) pairs; results in the order of `items`."""
-        pending: collections.deque[concurrent.futures.Future[Judgement]] = collections.deque()
-        judgements: list[Judgement] = []
-
-        def take_first() -> None:
-            judgements.append(pending.popleft().result())
-            if progress is not None:
-                progress(len(judgements))
-
-        try:
-            for problem, code in items:
-                pending.append(self.submit(problem, code))
-                if len(pending) >= 2 * self._hello["max_open"]:
-                    take_first()
-            while pending:
-                take_first()
-        finally:
-            for future in pending:
-                future.cancel()
-        return judgements
+    def num_ahead(self) -> int:
+        return max(16, 2 * self._share)
 
     def submit(
-        self, problem: Problem, code: str | None, language: str = "python3"
+        self,
+        problem: Problem,
+        code: str | None,
+        language: str = "python3",
+        *,
+        deadline_secs: float | None = None,
     ) -> concurrent.futures.Future[Judgement]:
-        """Queues a program. Raises UserError for a problem that cannot be judged."""
-        check_judgeable(problem)
-        record = wire.problem_record(problem)
-        wire.encode({"type": "problem", "problem": record})  # refuses what is too long, here
-        future: concurrent.futures.Future[Judgement] = concurrent.futures.Future()
+        """Queues a program, as `Judge.submit` does. It is sent when the server has a place for it.
+
+        Raises:
+          UserError: as `Judge.submit`; or the server is gone for good.
+        """
+        check_submission(problem, language, deadline_secs)
+        future = PendingJudgement()
         with self._changed:
-            if self._failure is not None:
-                raise self._failure
+            if self._error is not None:
+                raise UserError(str(self._error))
             if self._is_closed:
-                raise UserError("the judge client is closed")
-            number = self._next_number
-            self._next_number += 1
-            entry = _Open(number, record, wire.record_hash(record), code, language, future)
-            self._waiting.append(entry)
+                raise UserError("the judge is closed")
+            number = self._next_id
+            self._next_id += 1
+            self._unanswered[number] = _Asked(problem, code, language, future)
+            self._unsent.append(number)
             self._changed.notify_all()
-        future.add_done_callback(lambda done: self._forget(entry) if done.cancelled() else None)
+        future.add_done_callback(lambda done: self._withdraw(number) if done.cancelled() else None)
+        if deadline_secs is not None:
+            self._set_deadline(deadline_secs, number, problem, future)
         return future
 
-    def _forget(self, entry: _Open) -> None:
+    def close(self, *, abort: bool = False) -> None:
         with self._changed:
-            if self._in_flight.pop(entry.number, None) is not None:
-                self._cancelled.append(entry.number)
-            elif entry in self._waiting:
-                self._waiting.remove(entry)
-            else:
-                return  # being answered: whoever took it tells the waiters
+            waiting = [asked.future for asked in self._unanswered.values()]
+        if abort:
+            for future in waiting:
+                future.settle_cancelled()
+        wait_for_all(waiting)
+        with self._changed:
+            self._is_closed = True
+            link = self._link
             self._changed.notify_all()
-        entry.future.set_running_or_notify_cancel()  # wakes concurrent.futures.wait
+        if link is not None:
+            link.close()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
-        """Sends; owns the connection. A second thread receives."""
+    def _withdraw(self, number: int) -> None:
+        """Forgets a submission; one that was sent is cancelled at the server."""
+        with self._changed:
+            if self._unanswered.pop(number, None) is None:
+                return
+            if number in self._unsent:
+                self._unsent.remove(number)
+            else:
+                self._to_cancel.append(number)
+            self._changed.notify_all()
+
+    def _set_deadline(
+        self, secs: float, number: int, problem: Problem, future: PendingJudgement
+    ) -> None:
+        def end() -> None:
+            message = f"not judged within the deadline of {secs:g} s"
+            self._withdraw(number)
+            future.settle(
+                Judgement(
+                    verdict=Verdict.IE,
+                    tests=(TestResult(verdict=Verdict.IE, message=message),),
+                    num_tests=len(problem.tests),
+                    backend=self.backend,
+                    layers=self.layers,
+                    message=message,
+                )
+            )
+
+        timer = threading.Timer(secs, end)
+        timer.daemon = True
+        timer.start()
+        future.add_done_callback(lambda _: timer.cancel())
+
+    def _connect(self, patience_secs: float) -> Link:
+        """Raises UserError when nobody answers for so long, or we are refused."""
+        deadline = time.monotonic() + patience_secs
+        pause = _FIRST_PAUSE_SECS
         while True:
-            receiver = threading.Thread(target=self._receive, args=(self._socket,), daemon=True)
-            receiver.start()
             try:
-                while (frames := self._next_frames()) is not None:
-                    self._socket.sendall(frames)
-            except OSError:
-                pass
-            _hang_up(self._socket)
-            receiver.join()
-            self._socket.close()
+                link = Link(self._address.connect(HANDSHAKE_SECS))
+                self._greet(link)
+                return link
+            except (OSError, EOFError) as error:
+                if time.monotonic() + pause > deadline:
+                    raise UserError(
+                        f"no judge answers at {self._address} (waited {patience_secs:g} s): "
+                        f"{error or 'it hung up'}; start one with `spo judge serve`"
+                    ) from error
             with self._changed:
+                if self._changed.wait_for(lambda: self._is_closed, pause):
+                    raise UserError("the judge is closed")
+            pause = min(2 * pause, _LAST_PAUSE_SECS)
+
+    def _greet(self, link: Link) -> None:
+        link.send({"op": "hello", "version": VERSION, "token": self._token})
+        try:
+            welcome = link.receive()
+            if welcome["op"] == "error":
+                raise WireError(welcome.get("message"))
+            described = (welcome["backend"], tuple(welcome["layers"]), welcome["identity"])
+            self._share = int(welcome["share"])
+        except (WireError, KeyError, TypeError, ValueError) as error:
+            link.close()
+            raise UserError(f"the judge at {self._address} refuses: {error}") from error
+        link.socket.settimeout(None)
+        if getattr(self, "identity", described[2]) != described[2]:
+            link.close()
+            raise UserError(
+                f"the judge at {self._address} came back as another one: it was "
+                f"'{self.identity}', now it is '{described[2]}'"
+            )
+        self.backend, self.layers, self.identity = described
+
+    def _receive(self) -> None:
+        """Reads answers; after a loss of the server, connects and submits again."""
+        while True:
+            link = self._link
+            assert link is not None
+            try:
+                while True:
+                    self._handle(link.receive(), link)
+            except (EOFError, OSError):
+                link.close()
+            except WireError as error:
+                link.close()
+                self._give_up(UserError(f"the judge at {self._address}: {error}"))
+                return
+            with self._changed:
+                self._link = None
                 if self._is_closed:
                     return
-                again = sorted(self._in_flight.values(), key=lambda entry: entry.number)
-                self._waiting.extendleft(reversed(again))
-                self._in_flight.clear()
-                self._cancelled.clear()
             try:
-                self._connect()
+                fresh = self._connect(self._patience_secs)
             except UserError as error:
-                self._fail(error)
+                self._give_up(error)
                 return
-
-    def _next_frames(self) -> bytes | None:
-        """Waits for something to send; None when the connection is to end."""
-        with self._changed:
-            while not (self._is_closed or self._is_broken):
-                frames = [wire.encode({"type": "cancel", "id": n}) for n in self._cancelled]
-                self._cancelled.clear()
-                hold = self._hold_until - time.monotonic()
-                if self._waiting and hold <= 0 and len(self._in_flight) < self._hello["max_open"]:
-                    entry = self._waiting.popleft()
-                    self._in_flight[entry.number] = entry
-                    frames += self._frames_of(entry)
-                if frames:
-                    return b"".join(frames)
-                self._changed.wait(hold if hold > 0 else None)
-        return None
-
-    def _frames_of(self, entry: _Open) -> list[bytes]:
-        frames = []
-        if entry.key not in self._sent_keys:
-            self._sent_keys.add(entry.key)
-            frames.append(wire.encode({"type": "problem", "problem": entry.record}))
-        message = {"type": "submit", "id": entry.number, "problem": entry.key}
-        frames.append(wire.encode({**message, "code": entry.code, "language": entry.language}))
-        return frames
-
-    def _receive(self, connection: socket.socket) -> None:
-        try:
-            while True:
-                self._take(_read(connection))
-        except (OSError, EOFError, wire.ProtocolError):
-            pass
-        finally:
             with self._changed:
-                self._is_broken = True
+                if self._is_closed:
+                    fresh.close()
+                    return
+                self._unsent = collections.deque(self._unanswered)
+                self._to_cancel.clear()
+                self._link = fresh
                 self._changed.notify_all()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any], link: Link) -> None:
+        kind, number = message["op"], message.get("id")
+        if kind == "error":
+            raise WireError(message.get("message"))
+        if kind == "share":
+            with self._changed:
+                self._share = int(message["share"])
+                self._changed.notify_all()
+        elif kind in ("unknown_problem", "cancelled"):
+            self._send_again(number, link, forgets_problem=kind == "unknown_problem")
+        elif kind == "judgement":
+            self._settle(number, judgement_from_record(message["judgement"]))
+        elif kind == "failed":
+            self._settle(number, UserError(str(message.get("message"))))
+
+    def _settle(self, number: Any, result: Judgement | UserError) -> None:
         with self._changed:
-            entry = self._in_flight.pop(message.get("id", -1), None)
-            if entry is not None and message["type"] in ("busy", "need_problem"):
-                if message["type"] == "busy":
-                    self._hold_until = time.monotonic() + _BUSY_SECS
-                self._sent_keys.discard(entry.key)
-                self._waiting.appendleft(entry)
-                entry = None
+            asked = self._unanswered.pop(number, None)
             self._changed.notify_all()
-        if entry is None or not entry.future.set_running_or_notify_cancel():
-            return
-        if message["type"] == "judgement":
-            entry.future.set_result(wire.judgement_of(message["judgement"]))
-        else:
-            entry.future.set_exception(UserError(f"the judge server: {message.get('message')}"))
+        if asked is not None:
+            asked.future.settle(result)
 
-    def _connect(self) -> None:
-        deadline = time.monotonic() + self._connect_timeout
-        while True:
-            try:
-                self._socket, self._hello = greet(self._address, self._token)
-                break
-            except (OSError, EOFError) as error:
-                if self._is_closed or time.monotonic() >= deadline:
-                    raise UserError(
-                        f"no judge server answers at {self._address} since "
-                        f"{self._connect_timeout:g} s ({error}); start `spo judge serve`"
-                    ) from error
-            time.sleep(_RETRY_SECS)
-        self._is_broken = False
-        self._sent_keys.clear()
-
-    def _fail(self, error: UserError) -> None:
+    def _send_again(self, number: Any, link: Link, *, forgets_problem: bool) -> None:
+        """For want of the problem; or a server that ends cancelled what we still want."""
         with self._changed:
-            self._failure = error
-            entries = list(self._waiting)
-            self._waiting.clear()
-        for entry in entries:
-            if entry.future.set_running_or_notify_cancel():
-                entry.future.set_exception(error)
+            asked = self._unanswered.get(number)
+            if asked is None or number in self._unsent:
+                return
+            if forgets_problem:
+                link.known.discard(self._hashes[asked.problem])
+            self._unsent.appendleft(number)
+            self._changed.notify_all()
+
+    def _give_up(self, error: UserError) -> None:
+        with self._changed:
+            self._error = error
+            waiting = [asked.future for asked in self._unanswered.values()]
+            self._unanswered.clear()
+            self._unsent.clear()
+            self._changed.notify_all()
+        for future in waiting:
+            future.settle(UserError(str(error)))
+
+    def _send(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_over() or self._has_work())
+                if self._is_over():
+                    return
+                link, asked = self._link, None
+                if self._to_cancel:
+                    number = self._to_cancel.popleft()
+                else:
+                    number = self._unsent.popleft()
+                    asked = self._unanswered.get(number)
+                    if asked is None:
+                        continue
+            assert link is not None
+            with contextlib.suppress(OSError):  # the receiver hears of it too, and reconnects
+                if asked is None:
+                    link.send({"op": "cancel", "id": number})
+                else:
+                    self._send_submission(link, number, asked)
+
+    def _is_over(self) -> bool:
+        return self._is_closed or self._error is not None
+
+    def _has_work(self) -> bool:
+        if self._link is None:
+            return False
+        num_sent = len(self._unanswered) - len(self._unsent)
+        return bool(self._to_cancel) or (bool(self._unsent) and num_sent < self._share)
+
+    def _send_submission(self, link: Link, number: int, asked: "_Asked") -> None:
+        key = self._hashes.get(asked.problem)
+        if key is None or key not in link.known:
+            record = problem_to_record(asked.problem)
+            key = self._hashes[asked.problem] = record_hash(record)
+            if not self._fits(link, number, {"op": "problem", "problem": record}):
+                return
+            link.known.add(key)
+        message = {"op": "submit", "id": number, "problem": key}
+        self._fits(link, number, {**message, "code": asked.code, "language": asked.language})
+
+    def _fits(self, link: Link, number: int, message: dict[str, Any]) -> bool:
+        """Sends, or fails the submission that is too large to be sent."""
+        line = encode(message)
+        if len(line) <= MAX_FRAME_BYTES:
+            link.send_line(line)
+            return True
+        error = f"{message['op']} of {len(line)} bytes: a judge takes at most {MAX_FRAME_BYTES}"
+        self._settle(number, UserError(error))
+        return False
 
 
-def greet(address: wire.Address, token: str) -> tuple[socket.socket, dict[str, Any]]:
-    """Connects. Returns the connection and the server's hello, which holds its status.
-
-    Raises:
-      OSError, EOFError: nobody answers.
-      UserError: the server refuses.
-    """
-    if address.path:
-        connection = socket.socket(socket.AF_UNIX)
-    else:
-        connection = socket.socket(socket.AF_INET)
-    try:
-        connection.settimeout(10)
-        connection.connect(address.path or (address.host, address.port))
-        connection.sendall(wire.encode({"type": "hello", "version": wire.VERSION, "token": token}))
-        hello = _read(connection)
-        if hello["type"] != "hello":
-            raise UserError(f"judge server at {address}: {hello.get('message')}")
-    except wire.ProtocolError as error:
-        connection.close()
-        raise UserError(f"judge server at {address}: {error}") from error
-    except BaseException:
-        connection.close()
-        raise
-    connection.settimeout(None)
-    return connection, hello
-
-
-def _read(connection: socket.socket) -> dict[str, Any]:
-    length = wire.body_length(_read_exactly(connection, wire.LENGTH.size), wire.MAX_FRAME_BYTES)
-    return wire.decode(_read_exactly(connection, length))
-
-
-def _read_exactly(connection: socket.socket, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        part = connection.recv(min(size - len(data), 1 << 20))
-        if not part:
-            raise EOFError("the server closed the connection")
-        data += part
-    return bytes(data)
-
-
-def _hang_up(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    problem: Problem
+    code: str | None
+    language: str
+    future: PendingJudgement

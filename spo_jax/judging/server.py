@@ -1,304 +1,346 @@
-"""`spo judge serve`: one pool of sandboxes shared by several processes.
+"""A judge behind a socket, for several actors. Threads: one reads and one writes per client."""
 
-An asyncio loop talks; the pool's threads judge. Memory is bounded: a client may have a share of
-`max_queue` submissions open and is told 'busy' beyond it, and problems are kept up to a total.
-"""
-
-import asyncio
 import collections
 import concurrent.futures
 import contextlib
-import dataclasses
 import hmac
+import itertools
 import os
-import signal
+import queue
+import select
 import socket
-import stat
-from collections.abc import Callable, Coroutine
-from typing import Any
+import threading
+import time
+from typing import IO, Any, NoReturn
 
 from spo_jax.errors import UserError
-from spo_jax.judging import wire
+from spo_jax.judging.listening import listen
 from spo_jax.judging.pool import Judge
-from spo_jax.types import Judgement, Problem
+from spo_jax.judging.problem_store import ProblemStore
+from spo_jax.judging.sharing import SharedQueue, Ticket
+from spo_jax.judging.wire import (
+    MAX_HELLO_BYTES,
+    VERSION,
+    Address,
+    WireError,
+    encode,
+    judgement_to_record,
+    read_frame,
+)
+from spo_jax.types import Judgement
 
-MAX_CLIENTS = 32
-_MAX_SOURCE_CHARS = 1024 * 1024
-_MAX_PROBLEM_BYTES = 512 * 1024 * 1024
-_HELLO_SECS = 10.0
-_SEND_SECS = 60.0  # a client that reads nothing for so long is dropped
-_CLOSE_SECS = 5.0
+_HELLO_SECS = 10.0  # within which a client must say who it is
+_FLUSH_SECS = 10.0  # given to clients to read their last answers
+_POLL_SECS = 0.5  # between looks whether a client that waits for a place is still there
+_MAX_PROBLEM_BYTES = 1024 * 1024 * 1024  # of problems remembered
+_MAX_PROGRAM_BYTES = 256 * 1024 * 1024  # of programs held
 
 
-@dataclasses.dataclass(eq=False)
-class _Client:
-    writer: asyncio.StreamWriter
-    queue: collections.OrderedDict[int, tuple[Problem, str | None, str]]
-    open_ids: set[int]
-    is_gone: bool = False
+_Outgoing = tuple[dict[str, Any], int | None]  # a message, and bytes that sending it gives back
 
 
 class JudgeServer:
-    """Serves `judge` at `address` until SIGTERM or SIGINT, then finishes what is queued.
+    """Serves `judge` at `address` until `drain` or `close`.
 
     Args:
-      judge: the pool; the server closes nothing of it.
-      num_workers: of the pool.
-      address: a Unix socket (made with mode 0600), or TCP, which needs a `token`.
-      max_queue: submissions in the server; each of up to 32 clients may have an equal share open.
+      judge: stays the caller's, who closes it afterwards.
+      num_workers: of the judge.
+      max_queue: submissions held at most, of all clients together; also the most clients.
+      token: what clients must know. Required on TCP.
+    Raises:
+      UserError: a bad argument, or the address cannot be listened on.
     """
 
     def __init__(
         self,
         judge: Judge,
+        address: Address,
         *,
         num_workers: int,
-        address: wire.Address,
-        token: str = "",
-        max_queue: int = 4096,
+        max_queue: int = 1024,
+        token: str | None = None,
     ):
-        if address.host and not token:
-            raise UserError(f"judge address {address} needs a token: give --token_file")
-        if address.host not in ("", "127.0.0.1", "::1", "localhost"):
-            raise UserError(f"judge host '{address.host}' must be this machine's, 127.0.0.1")
-        if max_queue < MAX_CLIENTS:
-            raise UserError(f"max_queue={max_queue} must be at least {MAX_CLIENTS}")
-        self._judge, self._num_workers = judge, num_workers
-        self._address, self._token = address, token
-        self._share = max_queue // MAX_CLIENTS
-        self._clients: collections.deque[_Client] = collections.deque()
-        self._problems: collections.OrderedDict[str, tuple[Problem, int]] = (
-            collections.OrderedDict()
-        )
-        self._problem_bytes = 0
-        self._num_running = 0
+        if max_queue < 1:
+            raise UserError(f"max_queue={max_queue} must be at least 1")
+        if address.path is None and token is None:
+            raise UserError(f"a judge at {address} needs a token: every user could reach it")
+        self.judge = judge
+        self.num_workers = num_workers
+        self.token = token
+        self.queue = SharedQueue(judge, num_workers, max_queue, _MAX_PROGRAM_BYTES)
+        self.problems = ProblemStore(_MAX_PROBLEM_BYTES)
+        self.is_draining = False
         self._verdicts: collections.Counter[str] = collections.Counter()
-        self._is_draining = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+        self._clients: set[_Client] = set()
+        self._ids = itertools.count()
+        self._listener, self.address = listen(address)
+        self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)
+        self._acceptor.start()
 
-    def run(self, announce: Callable[[str], None]) -> None:
-        """Blocks; calls `announce` with the address once clients may connect."""
-        asyncio.run(self._run(announce))
+    def drain(self) -> None:
+        """Takes no more, finishes what was taken, sends the answers and hangs up."""
+        self.is_draining = True
+        self._stop_listening()
+        self.queue.wait_until_idle()
+        self.close()
 
-    async def _run(self, announce: Callable[[str], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._idle, stop = asyncio.Condition(), asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, stop.set)
-        server = await asyncio.start_server(self._serve, sock=_listen(self._address))
-        announce(str(self._address))
-        await stop.wait()
-        self._is_draining = True
-        server.close()
-        if self._address.path:
-            os.unlink(self._address.path)
-        async with self._idle:
-            await self._idle.wait_for(lambda: not any(c.open_ids for c in self._clients))
-        for client in list(self._clients):
-            client.writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(client.writer.wait_closed(), _CLOSE_SECS)
+    def close(self) -> None:
+        """Hangs up; what is not judged yet is cancelled."""
+        self.is_draining = True
+        self._stop_listening()
+        with self._lock:
+            clients = list(self._clients)
+        for client in clients:
+            client.hang_up()
+        deadline = time.monotonic() + _FLUSH_SECS
+        for client in clients:
+            client.wait(max(0.0, deadline - time.monotonic()))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = _Client(writer, collections.OrderedDict(), set())
-        try:
-            await asyncio.wait_for(self._greet(reader, client), _HELLO_SECS)
-            while True:
-                await self._handle(client, await _read(reader, wire.MAX_FRAME_BYTES))
-        except wire.ProtocolError as error:
-            await _send(client, {"type": "error", "message": str(error)})
-        except (OSError, EOFError, TimeoutError):
-            pass
-        finally:
-            client.is_gone = True
-            client.queue.clear()
-            client.open_ids.clear()
-            if client in self._clients:
-                self._clients.remove(client)
-            writer.close()
-            async with self._idle:
-                self._idle.notify_all()
-
-    async def _greet(self, reader: asyncio.StreamReader, client: _Client) -> None:
-        hello = await _read(reader, wire.MAX_HELLO_BYTES)
-        if hello["type"] != "hello" or hello.get("version") != wire.VERSION:
-            raise wire.ProtocolError(f"expected a hello of version {wire.VERSION}")
-        given = str(hello.get("token", "")).encode("utf-8", "replace")
-        if self._token and not hmac.compare_digest(given, self._token.encode()):
-            raise wire.ProtocolError("the token is missing or wrong")
-        if len(self._clients) >= MAX_CLIENTS:
-            raise wire.ProtocolError(f"the server has {MAX_CLIENTS} clients already")
-        self._clients.append(client)
-        await _send(client, {"type": "hello", "version": wire.VERSION, **self._status()})
-
-    def _status(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         return {
-            "backend": self._judge.backend,
-            "layers": list(self._judge.layers),
-            "identity": self._judge.identity,
-            "num_workers": self._num_workers,
-            "max_open": self._share,
-            "num_queued": sum(len(client.queue) for client in self._clients),
-            "num_running": self._num_running,
-            "num_clients": len(self._clients),
-            "verdicts": dict(self._verdicts),
+            "op": "status",
+            "version": VERSION,
+            "address": str(self.address),
+            "backend": self.judge.backend,
+            "layers": list(self.judge.layers),
+            "num_workers": self.num_workers,
+            "num_clients": self.queue.num_clients,
+            "num_waiting": self.queue.num_waiting,
+            "num_running": self.queue.num_running,
+            "max_queue": self.queue.max_size,
+            "uptime_secs": round(time.monotonic() - self._started, 3),
+            "verdicts": dict(sorted(self._verdicts.items())),
         }
 
-    async def _handle(self, client: _Client, message: dict[str, Any]) -> None:
-        if message["type"] == "status":
-            await _send(client, {"type": "status", **self._status()})
-        elif message["type"] == "problem":
-            self._keep_problem(message.get("problem"))
-        elif message["type"] == "cancel":
-            number = _number(message)
-            if client.queue.pop(number, None) is not None:
-                await self._finish(client, number)
-        elif message["type"] == "submit":
-            await self._submit(client, message)
-        else:
-            raise wire.ProtocolError(f"unknown message type {message['type'][:40]!r}")
-
-    def _keep_problem(self, record: Any) -> None:
-        problem = wire.problem_of(record)
-        key = wire.record_hash(record)
-        if key in self._problems:
-            return
-        size = sum(len(test.input) + len(test.output) for test in problem.tests)
-        self._problems[key] = (problem, size)
-        self._problem_bytes += size
-        while self._problem_bytes > _MAX_PROBLEM_BYTES:
-            self._problem_bytes -= self._problems.popitem(last=False)[1][1]
-
-    async def _submit(self, client: _Client, message: dict[str, Any]) -> None:
-        number = _number(message)
-        code, language = message.get("code"), message.get("language")
-        if number in client.open_ids:
-            raise wire.ProtocolError(f"submission {number} is open already")
-        if not isinstance(language, str) or not (code is None or isinstance(code, str)):
-            raise wire.ProtocolError(f"submission {number}: code and language must be strings")
-        known = self._problems.get(str(message.get("problem")))
-        if len(client.open_ids) >= self._share or self._is_draining:
-            await _send(client, {"type": "busy", "id": number})
-        elif known is None:
-            await _send(client, {"type": "need_problem", "id": number})
-        elif code is not None and len(code) > _MAX_SOURCE_CHARS:
-            reason = f"the program has {len(code)} characters, at most {_MAX_SOURCE_CHARS} allowed"
-            await _send(client, {"type": "refused", "id": number, "message": reason})
-        else:
-            client.open_ids.add(number)
-            client.queue[number] = (known[0], code, language)
-            self._dispatch()
-
-    def _dispatch(self) -> None:
-        """Hands programs to free workers, the clients taking turns."""
-        while self._num_running < self._num_workers:
-            client = next((c for c in self._clients if c.queue), None)
-            if client is None:
-                return
-            self._clients.remove(client)
-            self._clients.append(client)
-            number, item = client.queue.popitem(last=False)
-            self._num_running += 1
-            self._start(client, number, item)
-
-    def _start(self, client: _Client, number: int, item: tuple[Problem, str | None, str]) -> None:
-        future: concurrent.futures.Future[Judgement]
-        try:
-            future = self._judge.submit(*item)
-        except UserError as error:
-            future = concurrent.futures.Future()
-            future.set_exception(error)
-
-        def done(_: concurrent.futures.Future[Judgement]) -> None:
-            answer = self._answer(client, number, future)
-            self._loop.call_soon_threadsafe(self._keep_task, answer)
-
-        future.add_done_callback(done)
-
-    def _keep_task(self, answer: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(answer)
-        self._tasks.add(task)  # the loop itself holds tasks weakly
-        task.add_done_callback(self._tasks.discard)
-
-    async def _answer(
-        self, client: _Client, number: int, future: concurrent.futures.Future[Judgement]
-    ) -> None:
-        self._num_running -= 1
-        error = future.exception()
-        if error is None:
-            judgement = future.result()
+    def count(self, judgement: Judgement) -> None:
+        with self._lock:
             self._verdicts[judgement.verdict.value] += 1
-            record = wire.judgement_record(judgement)
-            message = {"type": "judgement", "id": number, "judgement": record}
-        else:
-            message = {"type": "refused", "id": number, "message": str(error)}
-        self._dispatch()
-        await _send(client, message)
-        await self._finish(client, number)
 
-    async def _finish(self, client: _Client, number: int) -> None:
-        client.open_ids.discard(number)
-        async with self._idle:
-            self._idle.notify_all()
+    def announce_share(self) -> None:
+        with self._lock:
+            clients = [client for client in self._clients if client.is_welcome]
+        for client in clients:
+            client.send({"op": "share", "share": self.queue.share})
 
+    def forget(self, client: "_Client") -> None:
+        with self._lock:
+            self._clients.discard(client)
 
-async def _read(reader: asyncio.StreamReader, limit: int) -> dict[str, Any]:
-    header = await reader.readexactly(wire.LENGTH.size)
-    return wire.decode(await reader.readexactly(wire.body_length(header, limit)))
+    def _stop_listening(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        if self.address.path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self.address.path)
 
-
-async def _send(client: _Client, message: dict[str, Any]) -> None:
-    """Waits while the client reads slowly; a client that is gone needs no answer."""
-    if client.is_gone:
-        return
-    try:
-        client.writer.write(wire.encode(message))
-        await asyncio.wait_for(client.writer.drain(), _SEND_SECS)
-    except OSError:
-        client.writer.transport.abort()
-
-
-def _number(message: dict[str, Any]) -> int:
-    number = message.get("id")
-    if type(number) is not int:
-        raise wire.ProtocolError("a submission's 'id' must be an integer")
-    return number
+    def _accept(self) -> None:
+        while not self.is_draining:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                if self.is_draining:
+                    return
+                time.sleep(0.1)  # for example out of descriptors
+                continue
+            client = _Client(self, next(self._ids), connection)
+            with self._lock:
+                self._clients.add(client)
+            client.start()
 
 
-def _listen(address: wire.Address) -> socket.socket:
-    if not address.path:
+class _Client:
+    """One connection."""
+
+    def __init__(self, server: JudgeServer, number: int, connection: socket.socket):
+        self._server = server
+        self._queue = server.queue
+        self._number = number
+        self._connection = connection
+        self._outgoing: queue.SimpleQueue[_Outgoing | None] = queue.SimpleQueue()
+        self.is_welcome = False
+        self._lock = threading.Lock()
+        self._tickets: dict[int, Ticket] = {}
+        self._reader = threading.Thread(target=self._read, name="client", daemon=True)
+        self._writer = threading.Thread(target=self._write, name="client", daemon=True)
+
+    def start(self) -> None:
+        self._writer.start()
+        self._reader.start()
+
+    def send(self, message: dict[str, Any], *, freed_bytes: int | None = None) -> None:
+        """Queues a message. Sending an answer gives back the place of a submission this long."""
+        self._outgoing.put((message, freed_bytes))
+
+    def hang_up(self) -> None:
+        """Once all that was queued is sent."""
+        self._outgoing.put(None)
+
+    def wait(self, secs: float) -> None:
+        self._writer.join(secs)
+
+    def _read(self) -> None:
+        has_joined = False
         try:
-            return socket.create_server((address.host, address.port))
-        except OSError as error:
-            raise UserError(f"cannot listen on {address}: {error}") from error
-    listener = socket.socket(socket.AF_UNIX)
-    try:
-        _remove_stale(address.path)
-        old_mask = os.umask(0o177)
-        try:
-            listener.bind(address.path)
+            with self._connection.makefile("rb") as stream:
+                if self._greet(stream):
+                    self._answer_watcher(stream)
+                has_joined = self._queue.join(self._number)
+                if not has_joined:
+                    raise WireError(f"the judge has {self._queue.max_size} clients already")
+                self._welcome()
+                self._server.announce_share()
+                while True:
+                    self._handle(*read_frame(stream))
+        except WireError as error:
+            self.send({"op": "error", "message": str(error)})
+        except (EOFError, OSError):
+            pass
         finally:
-            os.umask(old_mask)
-    except OSError as error:
-        raise UserError(f"cannot listen on {address}: {error}") from error
-    listener.listen()
-    return listener
+            self._queue.leave(self._number)
+            self.hang_up()
+            self._server.forget(self)
+            if has_joined:
+                self._server.announce_share()
 
+    def _answer_watcher(self, stream: IO[bytes]) -> NoReturn:
+        """Of one who asks for the status only, and takes no share of the queue."""
+        while True:
+            message, _ = read_frame(stream)
+            if message["op"] != "status":
+                raise WireError("who watches can ask for 'status' only")
+            self.send(self._server.status())
 
-def _remove_stale(path: str) -> None:
-    """Removes the socket a killed server left; a living server keeps its own."""
-    with socket.socket(socket.AF_UNIX) as probe:
+    def _greet(self, stream: IO[bytes]) -> bool:
+        """Whether the client only watches. Raises WireError for one who may not."""
+        timer = threading.Timer(_HELLO_SECS, self._shut_down)
+        timer.daemon = True
+        timer.start()
         try:
-            probe.connect(path)
-        except FileNotFoundError:
+            message, _ = read_frame(stream, MAX_HELLO_BYTES)
+        finally:
+            timer.cancel()
+        if message["op"] != "hello":
+            raise WireError(f"the first message must be 'hello', got {message['op']!r:.40}")
+        if message.get("version") != VERSION:
+            raise WireError(
+                f"the judge speaks version {VERSION}, the client {message.get('version')!r:.40}"
+            )
+        self._check_token(message.get("token"))
+        return message.get("watches") is True
+
+    def _check_token(self, token: Any) -> None:
+        if self._server.token is None:
             return
-        except ConnectionRefusedError:
-            if not _is_socket(path):
-                raise UserError(f"'{path}' exists and is not a socket") from None
-            os.unlink(path)
+        if not isinstance(token, str):
+            raise WireError("the judge wants a token, and none was given")
+        given, wanted = (text.encode("utf-8", "replace") for text in (token, self._server.token))
+        if not hmac.compare_digest(given, wanted):
+            raise WireError("the token is wrong")
+
+    def _welcome(self) -> None:
+        judge = self._server.judge
+        self.send(
+            {
+                "op": "welcome",
+                "version": VERSION,
+                "backend": judge.backend,
+                "layers": list(judge.layers),
+                "identity": judge.identity,
+                "share": self._queue.share,
+            }
+        )
+        self.is_welcome = True  # the welcome must be the first that a client hears
+
+    def _handle(self, message: dict[str, Any], num_bytes: int) -> None:
+        kind = message["op"]
+        if kind == "problem":
+            self._server.problems.add(message.get("problem"), num_bytes)
+        elif kind == "submit":
+            self._submit(message, num_bytes)
+        elif kind == "cancel":
+            with self._lock:
+                ticket = self._tickets.get(_number(message, "id"))
+            if ticket is not None:
+                self._queue.cancel(self._number, ticket)
+        elif kind == "status":
+            self.send(self._server.status())
+        else:
+            raise WireError(f"unknown message {kind!r:.40}")
+
+    def _submit(self, message: dict[str, Any], num_bytes: int) -> None:
+        number = _number(message, "id")
+        code, language, key = (message.get(name) for name in ("code", "language", "problem"))
+        if not (code is None or isinstance(code, str)):
+            raise WireError("'code' must be text or null")
+        if not isinstance(language, str) or not isinstance(key, str):
+            raise WireError("'language' and 'problem' must be text")
+        while not self._queue.try_reserve(self._number, num_bytes, _POLL_SECS):
+            if self._is_gone():
+                raise EOFError
+        if self._server.is_draining:  # the client hands it to the next server
             return
-    raise UserError(f"another server listens on '{path}'")
+        problem = self._server.problems.find(key)
+        if problem is None:
+            self.send({"op": "unknown_problem", "id": number}, freed_bytes=num_bytes)
+            return
+
+        def answer(result: Judgement | BaseException | None) -> None:
+            self._answer(number, num_bytes, result)
+
+        ticket = Ticket(problem, code, language, answer)
+        with self._lock:
+            if number in self._tickets:
+                raise WireError(f"submission {number} is not judged yet, and here is another")
+            self._tickets[number] = ticket
+        self._queue.add(self._number, ticket)
+
+    def _answer(
+        self, number: int, num_bytes: int, result: Judgement | BaseException | None
+    ) -> None:
+        with self._lock:
+            self._tickets.pop(number, None)
+        if result is None or isinstance(result, concurrent.futures.CancelledError):
+            message: dict[str, Any] = {"op": "cancelled", "id": number}
+        elif isinstance(result, Judgement):
+            self._server.count(result)
+            record = judgement_to_record(result)
+            message = {"op": "judgement", "id": number, "judgement": record}
+        else:
+            message = {"op": "failed", "id": number, "message": str(result) or repr(result)}
+        self.send(message, freed_bytes=num_bytes)
+
+    def _is_gone(self) -> bool:
+        """Whether the other end was closed, though we do not read what it sent before."""
+        poll = select.poll()
+        try:
+            poll.register(self._connection, select.POLLRDHUP)
+            return bool(poll.poll(0))
+        except (OSError, ValueError):
+            return True
+
+    def _write(self) -> None:
+        while (item := self._outgoing.get()) is not None:
+            message, freed_bytes = item
+            try:
+                self._connection.sendall(encode(message))
+            except OSError:
+                break
+            if freed_bytes is not None:
+                self._queue.release(self._number, freed_bytes)
+        self._shut_down()
+        self._reader.join()
+        self._connection.close()
+
+    def _shut_down(self) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
 
 
-def _is_socket(path: str) -> bool:
-    return stat.S_ISSOCK(os.stat(path).st_mode)
+def _number(message: dict[str, Any], name: str) -> int:
+    value = message.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise WireError(f"'{name}' must be a whole number, got {value!r:.40}")
+    return value

@@ -61,12 +61,12 @@ class Trial:
 
     def run(self, slot: int) -> Judgement:
         """Raises CancelledError when stopped. Tests that were judged before a loss stay judged."""
-        unusable = _why_unusable(self._code)
+        unusable = why_unusable(self._code)
         if self._code is None or unusable:
             return self.judgement(Verdict.CE, [], unusable)
         submission = Submission(
             language=self._language,
-            source=_whole_source(self._problem, self._code).encode("utf-8"),
+            source=whole_source(self._problem, self._code).encode("utf-8"),
             fn_name=self._problem.fn_name,
             limits=self._rules.limits.of_problem(self._problem),
         )
@@ -179,12 +179,13 @@ def _is_hopeless(losses: list[tuple[int, Exception]]) -> bool:
     return len(here) - num_lost >= _NUM_TRIES or num_lost >= _MAX_LOSSES
 
 
-def _whole_source(problem: Problem, code: str) -> str:
+def whole_source(problem: Problem, code: str) -> str:
     """The program between the problem's own sources; alone, it stays as it is to the byte."""
     return problem.prologue + code + (f"\n{problem.epilogue}" if problem.epilogue else "")
 
 
-def _why_unusable(code: str | None) -> str:
+def why_unusable(code: str | None) -> str:
+    """Why a source is CE before any sandbox sees it, or ''."""
     if code is None or not code.strip():
         return "the answer holds no program"
     if "\0" in code:

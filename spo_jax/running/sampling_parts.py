@@ -12,6 +12,8 @@ from spo_jax.judging import (
     Judge,
     JudgeClient,
     OutputComparison,
+    RemoteJudge,
+    SandboxFusionJudge,
     SubmitsAnswers,
     Verifier,
     VerifierJudge,
@@ -38,7 +40,7 @@ class SamplingParts:
     model: Transformer
     params: Params
     tokenizer: Tokenizer
-    judge: Judge | JudgeClient | VerifierJudge
+    judge: Judge | RemoteJudge | VerifierJudge
     worker: RolloutWorker
     prompter: Prompter
 
@@ -85,28 +87,33 @@ def build_sampling(
 
 def _start_judge(
     stack: contextlib.ExitStack, judge: JudgeSettings | Verifier, verdicts_path: str
-) -> tuple[Judge | JudgeClient | VerifierJudge, SubmitsAnswers]:
+) -> tuple[Judge | RemoteJudge | VerifierJudge, SubmitsAnswers]:
     """The judge, and the same with a memory. A verifier says the same twice and needs none."""
     if not isinstance(judge, JudgeSettings):
         verifier = VerifierJudge(judge)
         return verifier, verifier
-    pool = _programs_judge(judge)
-    stack.push(pool.__exit__)
+    pool = start_pool(judge)
+    stack.push(pool)
     return pool, stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
 
 
-def _programs_judge(settings: JudgeSettings) -> Judge | JudgeClient:
-    if settings.address:
-        token = read_token(settings.token_file) if settings.token_file else ""
-        return JudgeClient(settings.address, token=token)
-    return Judge(
-        num_workers=settings.num_workers or None,
-        backend=settings.backend,
-        python=settings.python,
-        packages=settings.packages,
-        allow_unsandboxed=settings.allow_unsandboxed,
-        comparison=OutputComparison(mode=settings.comparison),
-    )
+def start_pool(settings: JudgeSettings) -> Judge | RemoteJudge:
+    """The judge that the settings describe: here, shared, or a service. A context manager."""
+    comparison = OutputComparison(mode=settings.comparison)
+    if settings.address is None:
+        return Judge(
+            num_workers=settings.num_workers or None,
+            backend=settings.backend,
+            python=settings.python,
+            packages=settings.packages,
+            allow_unsandboxed=settings.allow_unsandboxed,
+            comparison=comparison,
+        )
+    if settings.is_http:
+        num_workers = settings.num_workers or 8
+        return SandboxFusionJudge(settings.address, num_workers=num_workers, comparison=comparison)
+    token = None if settings.token_file is None else read_token(settings.token_file)
+    return JudgeClient(settings.address, token=token)
 
 
 def load_source(source: ModelSource) -> Pretrained:

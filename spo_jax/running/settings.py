@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from spo_jax.errors import UserError
 from spo_jax.judging.comparison import ComparisonMode, OutputComparison
+from spo_jax.judging.wire import parse_address
 from spo_jax.problems.contests.rules import ContestRules
 from spo_jax.problems.feedback import FeedbackTemplate
 from spo_jax.types import SamplerSettings
@@ -165,9 +166,10 @@ class JudgeSettings:
       packages: installed packages that programs may import, for example ('numpy',).
       allow_unsandboxed: run model-written programs without protection where no sandbox works.
       comparison: of outputs: 'strict', or 'code_contests' or 'taco' to reproduce published numbers.
-      address: of a `spo judge serve` to use instead of an own pool: 'unix:/path' or
-        'tcp:127.0.0.1:port'. The server owns the other settings.
-      token_file: holds the server's token.
+      address: of a judge elsewhere: 'unix:/path' or 'tcp:127.0.0.1:port' of a `spo judge serve`,
+        which then decides all of the above; or 'http://...' of a SandboxFusion service, which
+        takes num_workers (8 by default) requests at once. None judges in this process.
+      token_file: holds the token of a `spo judge serve`.
     """
 
     num_workers: int = 0
@@ -176,23 +178,40 @@ class JudgeSettings:
     packages: Sequence[str] = ()
     allow_unsandboxed: bool = False
     comparison: ComparisonMode = "strict"
-    address: str = ""
-    token_file: str = ""
+    address: str | None = None
+    token_file: str | None = None
 
     def __post_init__(self) -> None:
-        if self.address:
-            self._check_left_to_server()
-        if self.token_file and not self.address:
-            raise UserError(f"token_file='{self.token_file}' needs the address of a judge server")
         if self.num_workers < 0:
             raise UserError(f"num_workers={self.num_workers} must be at least 0")
         OutputComparison(mode=self.comparison)  # raises for an unknown mode
+        if self.is_local or self.is_http:
+            if self.token_file is not None:
+                raise UserError("token_file needs an address 'unix:...' or 'tcp:...'")
+        else:
+            parse_address(str(self.address))  # raises for what is no address
+        self._refuse_foreign_settings()
 
-    def _check_left_to_server(self) -> None:
+    @property
+    def is_local(self) -> bool:
+        """Whether this process judges."""
+        return self.address is None
+
+    @property
+    def is_http(self) -> bool:
+        """Whether a SandboxFusion service runs the programs."""
+        return self.address is not None and self.address.startswith(("http://", "https://"))
+
+    def _refuse_foreign_settings(self) -> None:
+        if self.is_local:
+            return
+        foreign = ["backend", "python", "packages", "allow_unsandboxed"]
+        if not self.is_http:
+            foreign += ["num_workers", "comparison"]
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name not in ("address", "token_file") and value != field.default:
+            if field.name in foreign and value != field.default:
                 raise UserError(
-                    f"{field.name}={value} is the judge server's to set: leave it out with "
-                    f"address='{self.address}'"
+                    f"JudgeSettings.{field.name}={value!r} is for the judge at "
+                    f"address='{self.address}' to decide: give it to that judge, not to the run"
                 )

@@ -251,5 +251,5 @@ def test_judging_does_not_import_jax_or_tensorflow():
 
 
 def test_unknown_package_is_refused_by_name():
-    with pytest.raises(UserError, match="package 'numpi' is not installed.*did you mean 'numpy'"):
+    with pytest.raises(UserError, match=r"package 'numpi' is not installed.*did you mean 'numpy'"):
         Judge(packages=("numpi",))
