@@ -123,7 +123,7 @@ class Bubblewrap:
     def _start(self, slot: int, file_bytes: int) -> SandboxProcess:
         process = self._launch(
             lambda control: zygote_command(self.interpreter, control, True),
-            limits={"stack": _stack_bytes(), "core": 0},
+            limits={"stack": _stack_limit(), "core": "0:0"},
             mounts=_interpreter_mounts(self.interpreter),
             slot=slot,
             tmp_bytes=file_bytes,
@@ -146,10 +146,13 @@ class Bubblewrap:
         return self._launch(
             lambda control: compiler.command,
             limits={
-                "core": 0,
-                "cpu": math.ceil(cpu_secs),
-                "as": COMPILER_MEMORY_BYTES,
-                "fsize": BINARY_BYTES,
+                name: f"{value}:{value}"
+                for name, value in {
+                    "core": 0,
+                    "cpu": math.ceil(cpu_secs),
+                    "as": COMPILER_MEMORY_BYTES,
+                    "fsize": BINARY_BYTES,
+                }.items()
             },
             mounts=mounts,
             slot=slot,
@@ -162,7 +165,7 @@ class Bubblewrap:
         self,
         make_command: Callable[[int], list[str]],
         *,
-        limits: dict[str, int],
+        limits: dict[str, str],
         mounts: Sequence[str],
         slot: int,
         tmp_bytes: int,
@@ -205,11 +208,11 @@ class Bubblewrap:
             command += ["--seccomp", str(descriptor)]
         return command
 
-    def _outer_commands(self, slot: int, limits: dict[str, int]) -> list[str]:
+    def _outer_commands(self, slot: int, limits: dict[str, str]) -> list[str]:
         command = []
         if self._prlimit:
             command += [self._prlimit]
-            command += [f"--{name}={value}:{value}" for name, value in limits.items()]
+            command += [f"--{name}={value}" for name, value in limits.items()]
         if self._setpriv:
             user_id = str(unprivileged_user_id(slot))
             command += [self._setpriv, "--reuid", user_id, "--regid", user_id, "--clear-groups"]
@@ -217,9 +220,12 @@ class Bubblewrap:
         return command
 
 
-def _stack_bytes() -> int:
+def _stack_limit() -> str:
+    """Soft and hard. Programs may raise it as they often do: address space bounds stacks too."""
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
-    return _STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, _STACK_BYTES)
+    if hard == resource.RLIM_INFINITY:
+        return f"{_STACK_BYTES}:unlimited"
+    return f"{min(hard, _STACK_BYTES)}:{hard}"
 
 
 def unprivileged_user_id(slot: int) -> int:

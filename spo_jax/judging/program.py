@@ -157,9 +157,9 @@ def start_binary(job, cpu_secs, ready, first_free):
     give_up(job, cpu_secs)
     os.write(ready, b"1")
     _libc.syscall(number, binary, b"", command, environment, _AT_EMPTY_PATH)
-    error = ctypes.get_errno()
-    os.write(ready, b"0")
-    raise OSError(error, "the binary does not start")
+    # The compiler made it of what the program says, so it is the program's failure: a source can
+    # write sections (`.interp`) that no kernel accepts.
+    raise OSError(ctypes.get_errno(), "the binary does not start")
 
 
 def main(arguments):
@@ -216,7 +216,6 @@ def give_up(job, cpu_secs):
         (resource.RLIMIT_FSIZE, job.file_bytes),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_STACK, resource.getrlimit(resource.RLIMIT_STACK)[0]),
         (resource.RLIMIT_MSGQUEUE, 0),
     ]
     if job.num_threads:

@@ -267,8 +267,7 @@ _LEAVE_A_MARK = {
     "mode-000 directory": "os.mkdir('/tmp/mark', 0o700); os.mkdir('/tmp/mark/a'); "
     "os.chmod('/tmp/mark', 0)",
     "symlink": "os.symlink('/etc/passwd', '/tmp/mark')",
-    "removed again": "open('/tmp/mark', 'x').close(); os.utime('/tmp', (0, 0))\n"
-    "os.remove('/tmp/mark')",
+    "removed again": "open('/tmp/mark', 'x').close()\nos.remove('/tmp/mark')",
     "mode of /tmp": "os.chmod('/tmp', 0o711)",
 }
 
