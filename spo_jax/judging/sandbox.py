@@ -134,6 +134,8 @@ class SandboxProcess:
             self._process.kill()
             self._process.wait()
             if self._init_handle is not None:
+                # bubblewrap ends as soon as its command has, which may be before the init has.
+                wait_readable([self._init_handle], time.monotonic() + GRACE_SECS)
                 os.close(self._init_handle)
             self.control.close()
             os.close(self._stderr)

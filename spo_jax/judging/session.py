@@ -6,6 +6,7 @@ these pipes; expected outputs stay in the judge.
 """
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -141,7 +142,10 @@ class RunnerSession:
         if answer:
             return
         report = self._process.receive(GRACE_SECS).split(" ")
-        if report[0] == "idle" and os.WIFSIGNALED(int(report[1])):
+        killer = os.WTERMSIG(int(report[1])) if report[0] == "idle" else signal.SIGKILL
+        if killer == signal.SIGKILL:  # no limit of the compiler's does that
+            raise RunnerLostError(self._process.stderr_text() or "the runner ended")
+        if killer:
             raise CompileError("the compiler crashed or exceeded its limits")
         raise SandboxError(self._process.stderr_text() or "the runner ended")
 
