@@ -128,7 +128,7 @@ class Bubblewrap:
     def _start(self, slot: int, file_bytes: int) -> SandboxProcess:
         process = self._launch(
             lambda control: zygote_command(self.interpreter, control, True),
-            limits={"stack": _stack_bytes(), "core": 0},
+            limits={"stack": _stack_limit(), "core": "0:0"},
             mounts=[*_interpreter_mounts(self.interpreter), *self._package_mounts],
             slot=slot,
             tmp_bytes=file_bytes,
@@ -151,10 +151,10 @@ class Bubblewrap:
         return self._launch(
             lambda control: compiler.command,
             limits={
-                "core": 0,
-                "cpu": (math.ceil(cpu_secs), math.ceil(cpu_secs) + 2),
-                "as": COMPILER_MEMORY_BYTES,
-                "fsize": BINARY_BYTES,
+                "core": "0:0",
+                "cpu": f"{math.ceil(cpu_secs)}:{math.ceil(cpu_secs) + 2}",
+                "as": f"{COMPILER_MEMORY_BYTES}:{COMPILER_MEMORY_BYTES}",
+                "fsize": f"{BINARY_BYTES}:{BINARY_BYTES}",
             },
             mounts=mounts,
             slot=slot,
@@ -167,7 +167,7 @@ class Bubblewrap:
         self,
         make_command: Callable[[int], list[str]],
         *,
-        limits: dict[str, int | tuple[int, int]],
+        limits: dict[str, str],
         mounts: Sequence[str],
         slot: int,
         tmp_bytes: int,
@@ -211,13 +211,11 @@ class Bubblewrap:
             command += ["--seccomp", str(descriptor)]
         return command
 
-    def _outer_commands(self, slot: int, limits: dict[str, int | tuple[int, int]]) -> list[str]:
+    def _outer_commands(self, slot: int, limits: dict[str, str]) -> list[str]:
         command = []
         if self._prlimit:
             command += [self._prlimit]
-            for name, value in limits.items():
-                soft, hard = value if isinstance(value, tuple) else (value, value)
-                command += [f"--{name}={soft}:{hard}"]
+            command += [f"--{name}={value}" for name, value in limits.items()]
         if self._setpriv:
             user_id = str(unprivileged_user_id(slot))
             command += [self._setpriv, "--reuid", user_id, "--regid", user_id, "--clear-groups"]
@@ -225,9 +223,12 @@ class Bubblewrap:
         return command
 
 
-def _stack_bytes() -> int:
+def _stack_limit() -> str:
+    """Soft and hard. Programs may raise it as they often do: address space bounds stacks too."""
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
-    return _STACK_BYTES if hard == resource.RLIM_INFINITY else min(hard, _STACK_BYTES)
+    if hard == resource.RLIM_INFINITY:
+        return f"{_STACK_BYTES}:unlimited"
+    return f"{min(hard, _STACK_BYTES)}:{hard}"
 
 
 def unprivileged_user_id(slot: int) -> int:

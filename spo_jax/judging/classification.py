@@ -59,13 +59,20 @@ def _failure(outcome: Outcome, submission: Submission) -> tuple[Verdict, str] | 
     if outcome.stopped_by == "wall":
         return Verdict.TLE, f"did not end within {limits.wall_backstop_secs:g} s of wall time"
     if killer:
-        return Verdict.RE, f"killed by {signal.Signals(killer).name}"
+        return Verdict.RE, f"killed by {_signal_name(killer)}"
     if outcome.status != 0:
         status = os.waitstatus_to_exitcode(outcome.status)
         return Verdict.RE, _last_line(outcome.stderr) or f"exit status {status}"
     if submission.fn_name is not None and not outcome.result:
         return Verdict.RE, f"ended before '{submission.fn_name}' returned a value"
     return None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have no name
+        return f"signal {number}"
 
 
 def _is_out_of_memory(outcome: Outcome, submission: Submission) -> bool:

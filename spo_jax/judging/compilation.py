@@ -24,9 +24,12 @@ BINARY_BYTES = 64 * _MIB
 _MESSAGE_CHARS = 300
 _DIRECTORIES = ("bin", "include", "lib", "lib64", "libexec")
 
+_NOT_STARTED = 1  # bubblewrap's own failure; its messages a source can imitate (`#line 1 "bwrap"`)
+
 # The compiler's messages must not mix with the binary. It needs a file it can seek in.
 _SCRIPT = """\
-"$1" -x c++ -std=c++17 -O2 -fno-diagnostics-color -fmax-errors=5 -o /tmp/program - >&2 || exit 1
+"$1" -x c++ -std=gnu++17 -O2 -DONLINE_JUDGE -fno-diagnostics-color -fmax-errors=5 \
+  -o /tmp/program - >&2 || exit 3
 exec cat /tmp/program
 """
 
@@ -94,10 +97,10 @@ def compile_binary(
         os.close(reader)
     if status == 0 and binary:
         return binary
-    if status is None or status < 0 or status > 128 or "Killed signal" in message:
+    if status is None or status < 0 or status > 128:
         raise SandboxLostError(message or "the compiler was killed")
-    if not binary and message.startswith("bwrap: "):
-        raise SandboxError(message)
+    if status == _NOT_STARTED:
+        raise SandboxError(message or "the compiler's sandbox did not start")
     raise CompileError(_first_error(message))
 
 

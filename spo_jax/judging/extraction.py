@@ -2,7 +2,9 @@
 
 import re
 
-_FENCE = re.compile(r"(`{3,})[^`\n]*(?:\n|\Z)")  # backticks, then at most a language to line's end
+# Backticks, then at most a language to the line's end. A run of backticks is looked at from its
+# start only: a long one must not take time quadratic in its length.
+_FENCE = re.compile(r"(?<!`)(`{3,})(?!`)[^`\n]*(?:\n|\Z)")
 
 
 def extract_program(completion_text: str, answer_prefix: str = "") -> str | None:

@@ -7,6 +7,7 @@ Sources: github.com/google-deepmind/code_contests, execution/tester_sandboxer.cc
 github.com/FlagOpen/TACO, metrics/testing_util.py.
 """
 
+import itertools
 import json
 import math
 import re
@@ -15,7 +16,7 @@ from collections.abc import Iterable
 _CODE_CONTESTS_PRECISION = 1e-5
 _SPACES = re.compile(rb"[ \n\t\r\v]+")
 _DOUBLE = re.compile(
-    rb"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity|nan(\([a-z0-9_]*\))?)\Z"
+    rb"[+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|inf|infinity|nan(\([a-z0-9_]*\))?)\Z"
 )
 
 
@@ -59,7 +60,7 @@ def same_in_taco(expected: bytes, output: bytes) -> bool:
     if {frozenset(word) for word in words} == {frozenset(each) for each in word_sets}:
         return True
     try:
-        return _rounded(words) == _rounded(word_sets)
+        return _rounded(map(frozenset, words)) == _rounded(word_sets)
     except (ValueError, OverflowError):
         return False
 
@@ -80,7 +81,8 @@ def _universal_newlines(text: bytes) -> str:
 def _close_numbers(given: Iterable[str], wanted: list[str]) -> bool:
     """As numpy.allclose; of `given`, a text, that means its characters."""
     try:
-        got, want = [float(text) for text in given], [float(text) for text in wanted]
+        want = [float(text) for text in wanted]
+        got = [float(text) for text in itertools.islice(given, len(want) + 1)]
     except ValueError:
         return False
     return len(got) == len(want) and all(

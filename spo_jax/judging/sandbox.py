@@ -1,6 +1,7 @@
 """The judge's end of a started sandbox: the zygote's socket, and how all of it is ended."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -44,6 +45,7 @@ class SandboxProcess:
     ):
         self.control, runner_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._stderr = os.memfd_create("sandbox-stderr", os.MFD_CLOEXEC)
+        fcntl.fcntl(self._stderr, fcntl.F_SETFL, os.O_APPEND)
         self._init_handle: int | None = None
         self._lock = threading.Lock()
         self._is_closed = False
@@ -81,6 +83,10 @@ class SandboxProcess:
         size = os.fstat(self._stderr).st_size
         data = os.pread(self._stderr, 8000, max(0, size - 8000))
         return data.decode("utf-8", "replace").strip()
+
+    def forget_stderr(self) -> None:
+        """Compilers warn there: the memory it takes must not grow with each submission."""
+        os.ftruncate(self._stderr, 0)
 
     def exit_status(self) -> int | None:
         """Of the command: as a shell reports it; None when it does not end in time."""

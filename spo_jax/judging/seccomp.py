@@ -31,6 +31,9 @@ _X32_CALLS = 0x40000000  # the x32 ABI of x86_64 would go round the numbers belo
 _CLONE_THREAD = 0x00010000
 _CLONE_NAMESPACES = 0x7E020080
 _AF_UNIX = 1
+# Whoever may write to a file may set its times to now, those of the host's /dev/null too: a mark
+# that programs judged later could read.
+_SET_TIMES = frozenset({"utime", "utimes", "utimensat", "futimesat"})
 _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _SIGNAL_OWNER_IOCTL = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
 _SIGNAL_OWNER_FCNTL = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX
@@ -75,6 +78,7 @@ def program_filter(machine: str | None = None, *, starts_binary: bool = False) -
         "tgkill": _Check(0, values=own_process),
         "prlimit64": _Check(0, values=own_process),
         "prctl": _Check(0, values=_PRCTL_ALLOWED),
+        **dict.fromkeys(_SET_TIMES & numbers.keys(), refused),
         "ioctl": _Check(1, _TERMINAL_INPUT + _SIGNAL_OWNER_IOCTL, 0, refused, _ALLOW),
         "fcntl": _Check(1, _SIGNAL_OWNER_FCNTL, 0, refused, _ALLOW),
     }

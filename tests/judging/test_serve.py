@@ -20,7 +20,7 @@ from spo_jax.judging import Judge, JudgeClient
 from spo_jax.judging.link import read_status
 from spo_jax.judging.server import JudgeServer
 from spo_jax.judging.sharing import SharedQueue
-from spo_jax.judging.wire import parse_address, read_token, record_hash
+from spo_jax.judging.wire import parse_address, problem_to_record, read_token, record_hash
 from spo_jax.running.settings import JudgeSettings
 from spo_jax.types import Problem, TestCase, Verdict
 
@@ -159,14 +159,7 @@ def test_several_clients_share_a_short_queue(serve, problem):
 
 def test_a_client_above_its_share_is_not_read(serve, problem):
     server = serve("--max_queue", "3")
-    record = {
-        "id": "t/p",
-        "fn_name": None,
-        "time_limit_secs": None,
-        "memory_limit_bytes": None,
-        "checker": None,
-        "tests": [["21\n", "42\n"]],
-    }
+    record = problem_to_record(problem)
     connection = raw(server)
     send = lambda **message: connection.sendall(json.dumps(message).encode() + b"\n")  # noqa: E731
     send(op="hello", version=1)
