@@ -9,10 +9,16 @@ from spo_jax.judging.checkers import Checker, find_checker, register_checker
 from spo_jax.judging.comparison import OutputComparison
 from spo_jax.judging.compilation import find_compiler
 from spo_jax.judging.extraction import extract_program
+from spo_jax.judging.library_verifiers import (
+    MathVerify,
+    ReasoningGymVerifier,
+    require_package,
+)
 from spo_jax.judging.limits import Limits
 from spo_jax.judging.pool import LANGUAGES, Judge
 from spo_jax.judging.probe import BACKENDS, SandboxReport, probe_sandbox
 from spo_jax.judging.rewards import RewardMap
+from spo_jax.judging.scoring_process import scoring_process
 from spo_jax.judging.verifiers import (
     ExactMatch,
     SubmitsAnswers,
@@ -29,7 +35,9 @@ __all__ = [
     "ExactMatch",
     "Judge",
     "Limits",
+    "MathVerify",
     "OutputComparison",
+    "ReasoningGymVerifier",
     "RewardMap",
     "SandboxReport",
     "SubmitsAnswers",
@@ -42,4 +50,6 @@ __all__ = [
     "judged",
     "probe_sandbox",
     "register_checker",
+    "require_package",
+    "scoring_process",
 ]
