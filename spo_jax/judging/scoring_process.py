@@ -66,8 +66,8 @@ class ScoringProcess:
           ScoringError: it failed before it came to the answer.
         """
         clean = answer.encode("utf-8", "replace").decode()
+        arguments["answer"] = clean
         request = {"do": "score", "limit_secs": limit_secs, "arguments": arguments}
-        request["arguments"] |= {"answer": clean}
         reply = self._exchange(request, limit_secs + _GRACE_SECS)
         if reply is None:
             return 0.0, "the scoring process ended or hung on this answer"

@@ -46,9 +46,7 @@ def prompt_answer_problems(split: str, data_dir: str, columns: PromptColumns) ->
     """
     path = Path(data_dir).expanduser()
     if not data_dir:
-        raise UserError(
-            "task 'prompt_answer' needs data_dir: a .jsonl or .parquet file, or a folder"
-        )
+        raise UserError("task 'prompt_answer' needs data_dir: a file or a directory")
     if path.is_file():
         if split == "validation":
             raise UserError(f"{path} is one file, with splits 'train' and 'test'")
@@ -56,9 +54,8 @@ def prompt_answer_problems(split: str, data_dir: str, columns: PromptColumns) ->
     else:
         by_split = local_files(data_dir)
         if split not in by_split:
-            raise UserError(
-                f"{path} holds no file of split '{split}' (it has: {', '.join(by_split)})"
-            )
+            known = ", ".join(by_split)
+            raise UserError(f"{path} holds no file of split '{split}' (it has: {known})")
         files = by_split[split]
     seen: dict[str, str] = {}
     for file in files:

@@ -22,7 +22,7 @@ class ReasoningGymSet:
     Attributes:
       name: of the data set, for example 'leg_counting'.
       size: training questions. test_size: held-out ones; those that training holds too are dropped.
-      seed: of all of them. The library seeds question i with `seed + i`: sets of near seeds overlap.
+      seed: of all of them. The library seeds question i with `seed + i`: near seeds overlap.
       options: of the data set, as its configuration names them.
       allow_unsandboxed: also where bubblewrap does not work.
 
@@ -75,7 +75,7 @@ def reasoning_gym_problems(split: str, data_dir: str, rules: ReasoningGymSet) ->
         chosen = [pair for pair in chosen if pair[1][0] not in train]
     if not chosen:
         raise UserError(f"reasoning-gym data set '{rules.name}': training holds all test questions")
-    return [_problem(index, *row, made) for index, row in chosen]
+    return [_problem(index, question, answer, made) for index, (question, answer) in chosen]
 
 
 def _problem(index: int, question: str, answer: str | None, made: Mapping[str, Any]) -> Problem:
