@@ -121,6 +121,7 @@ class Judgement:
       backend: the sandbox that ran it, for example 'zygote'.
       layers: protections that were active.
       message: one line for a person.
+      score: of a verifier that knows more than right and wrong, 0 to 1; else None.
     """
 
     verdict: Verdict
@@ -129,6 +130,7 @@ class Judgement:
     backend: str = ""
     layers: tuple[str, ...] = ()
     message: str = ""
+    score: float | None = None
 
     @property
     def num_passed(self) -> int:

@@ -10,12 +10,18 @@ from spo_jax.judging.client import JudgeClient
 from spo_jax.judging.comparison import OutputComparison
 from spo_jax.judging.compilation import find_compiler
 from spo_jax.judging.extraction import extract_program
+from spo_jax.judging.library_verifiers import (
+    MathVerify,
+    ReasoningGymVerifier,
+    require_package,
+)
 from spo_jax.judging.limits import Limits
 from spo_jax.judging.pool import LANGUAGES, Judge
 from spo_jax.judging.probe import BACKENDS, SandboxReport, probe_sandbox
 from spo_jax.judging.remote import RemoteJudge
 from spo_jax.judging.rewards import RewardMap
 from spo_jax.judging.sandbox_fusion import SandboxFusionJudge
+from spo_jax.judging.scoring_process import scoring_process
 from spo_jax.judging.verifiers import (
     ExactMatch,
     SubmitsAnswers,
@@ -33,7 +39,9 @@ __all__ = [
     "Judge",
     "JudgeClient",
     "Limits",
+    "MathVerify",
     "OutputComparison",
+    "ReasoningGymVerifier",
     "RemoteJudge",
     "RewardMap",
     "SandboxFusionJudge",
@@ -48,4 +56,6 @@ __all__ = [
     "judged",
     "probe_sandbox",
     "register_checker",
+    "require_package",
+    "scoring_process",
 ]

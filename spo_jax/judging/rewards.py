@@ -20,7 +20,8 @@ class RewardMap:
       rejected: reward of every other verdict.
       no_program: reward of CE (no program, or one that does not compile); None is `rejected`.
       partial_credit: the share of tests passed moves the reward linearly from `rejected` to
-        `accepted`. Needs a judge that does not stop at the first failing test.
+        `accepted`. Needs a judge that does not stop at the first failing test. `Judgement.score`,
+        where there is one, takes the place of that share.
     """
 
     accepted: float = 0.0
@@ -46,7 +47,9 @@ class RewardMap:
             return float(self.accepted)
         if judgement.verdict is Verdict.CE and self.no_program is not None:
             return float(self.no_program)
-        if self.partial_credit and judgement.num_tests:
-            share = judgement.num_passed / judgement.num_tests
+        if self.partial_credit and (judgement.score is not None or judgement.num_tests):
+            share = judgement.score
+            if share is None:
+                share = judgement.num_passed / judgement.num_tests
             return self.rejected + share * (self.accepted - self.rejected)
         return float(self.rejected)

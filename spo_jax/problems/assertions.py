@@ -30,11 +30,8 @@ def assertion_test(source: str) -> TestCase:
     return TestCase(input=json.dumps([source, _TOKEN]), output=json.dumps(_TOKEN))
 
 
-def test_source(problem: Problem, test: TestCase) -> str | None:
+def source_of_test(problem: Problem, test: TestCase) -> str | None:
     """The code of a test made by `assertion_test`; None where the problem's tests are data."""
     if not problem.epilogue or problem.fn_name != HARNESS:
         return None
     return str(json.loads(test.input)[0])
-
-
-test_source.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest's

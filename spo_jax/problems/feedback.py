@@ -6,6 +6,7 @@ The loop of answer, execution and another answer is that of RLEF (arXiv 2410.020
 import dataclasses
 
 from spo_jax.errors import UserError
+from spo_jax.problems.assertions import source_of_test
 from spo_jax.types import Judgement, Problem, TestCase, TestResult, Verdict
 
 _CUT = " [...]"
@@ -53,20 +54,31 @@ class FeedbackTemplate:
         """
         tests = zip(problem.public_tests, judgement.tests, strict=False)
         failed = [(test, result) for test, result in tests if result.verdict is not Verdict.AC]
-        shown = [self._failed_test(*pair) for pair in failed[: min(max_tests, self.max_tests)]]
+        shown = [
+            self._failed_test(problem, *pair) for pair in failed[: min(max_tests, self.max_tests)]
+        ]
         if not shown:  # no test was run: there is no program, or it does not compile
             shown = [f"Your answer cannot be run: {self._cut(judgement.message)}"]
         return "\n".join(["Your answer is wrong.", *shown, self.request])
 
-    def _failed_test(self, test: TestCase, result: TestResult) -> str:
+    def _failed_test(self, problem: Problem, test: TestCase, result: TestResult) -> str:
+        source = source_of_test(problem, test)
+        if source is not None:
+            lines = [f"Test:\n{self._cut(source)}"]
+            if result.verdict is Verdict.WA:
+                return "\n".join([*lines, "The assertion failed."])
+            return "\n".join([*lines, self._failure(result)])
         lines = [f"Input:\n{self._cut(test.input)}", f"Expected output:\n{self._cut(test.output)}"]
         if result.verdict is Verdict.WA:
             lines.append(f"Your output:\n{self._cut(result.output)}")
-        elif result.verdict in _FAILURES:
-            lines.append(_FAILURES[result.verdict])
         else:
-            lines.append(f"Your program failed: {self._cut(result.message)}")
+            lines.append(self._failure(result))
         return "\n".join(lines)
+
+    def _failure(self, result: TestResult) -> str:
+        if result.verdict in _FAILURES:
+            return _FAILURES[result.verdict]
+        return f"Your program failed: {self._cut(result.message)}"
 
     def _cut(self, text: str) -> str:
         text = text.strip()

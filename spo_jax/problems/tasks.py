@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from spo_jax.errors import UserError, nearest
 from spo_jax.problems.contests.rules import ContestRules, Tally
 from spo_jax.problems.exclusion import read_exclusions
+from spo_jax.problems.prompt_answers import PromptColumns
 from spo_jax.problems.quiet import quiet_stderr
+from spo_jax.problems.reasoning_gym import ReasoningGymSet
 from spo_jax.problems.records import line_from_problem, problem_from_line
 from spo_jax.problems.sets import load_problems, problem_sets
 from spo_jax.types import Problem
@@ -76,7 +78,7 @@ def load_task_problems(
     split: str,
     *,
     data_dir: str = "",
-    rules: ContestRules | None = None,
+    rules: ContestRules | PromptColumns | ReasoningGymSet | None = None,
     exclude: str = "",
     tally: Tally | None = None,
 ) -> list[Problem]:
@@ -86,8 +88,9 @@ def load_task_problems(
 
     Args:
       name, split: of the task.
-      data_dir: of a contest set (`code_contests`, `taco`): directory with the published files.
-      rules: of a contest set: how rows become problems.
+      data_dir: of a contest set (`code_contests`, `taco`): directory with the published files; of
+        another set that is read from a file (`mbpp`, `human_eval`, `prompt_answer`): that file.
+      rules: how rows become problems, of the kind that the set takes.
       exclude: file of problems to leave out.
       tally: filled with what was left out of a contest set, instead of saying so.
 

@@ -50,8 +50,14 @@ class ContestSource(seqio.FunctionDataSource):
         self._tally = tally or Tally()
         super().__init__(self._dataset, splits=tuple(SPLITS))
 
-    def reading(self, data_dir: str, rules: ContestRules | None, tally: Tally) -> "ContestSource":
-        """The same set from another directory, by other rules."""
+    def reading(self, data_dir: str, rules: Any, tally: Tally) -> "ContestSource":
+        """The same set from another directory, by other rules.
+
+        Raises:
+          UserError: the rules are of another kind of set.
+        """
+        if not isinstance(rules, ContestRules | None):
+            raise UserError(f"rules of task '{self._name}' must be ContestRules, not {rules!r}")
         source = ContestSource(self._name, data_dir or self._data_dir, rules or self._rules)
         source._tally = tally
         return source

@@ -6,7 +6,9 @@ from typing import Any
 from spo_jax.errors import UserError
 from spo_jax.problems.human_eval import human_eval_problems
 from spo_jax.problems.mbpp import MBPP_SPLITS, mbpp_problems
+from spo_jax.problems.prompt_answers import PromptColumns, prompt_answer_problems
 from spo_jax.problems.quiet import quiet_stderr
+from spo_jax.problems.reasoning_gym import ReasoningGymSet, reasoning_gym_problems
 from spo_jax.problems.records import line_from_problem
 from spo_jax.types import Problem
 
@@ -80,4 +82,13 @@ class FileSource(seqio.FunctionDataSource):
 FILE_SOURCES = (
     FileSource("mbpp", mbpp_problems, tuple(MBPP_SPLITS)),
     FileSource("human_eval", human_eval_problems, ("test",)),
+    FileSource(
+        "prompt_answer",
+        prompt_answer_problems,
+        ("train", "validation", "test"),
+        rules_kind=PromptColumns,
+    ),
+    FileSource(
+        "reasoning_gym", reasoning_gym_problems, ("train", "test"), rules_kind=ReasoningGymSet
+    ),
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.acting.initial_values import InitialValueSettings
-from spo_jax.judging import ExactMatch, RewardMap
+from spo_jax.judging import ExactMatch, MathVerify, ReasoningGymVerifier, RewardMap
 from spo_jax.learning import AdamW
 from spo_jax.objectives import (
     GRPO,
@@ -23,7 +23,9 @@ from spo_jax.objectives import (
 from spo_jax.problems.contests.rules import ContestRules
 from spo_jax.problems.feedback import FeedbackTemplate
 from spo_jax.problems.letters import NamedLetters
+from spo_jax.problems.prompt_answers import PromptColumns
 from spo_jax.problems.prompts import PromptTemplate, TextTemplate
+from spo_jax.problems.reasoning_gym import ReasoningGymSet
 from spo_jax.running.settings import (
     BatchSettings,
     JudgeSettings,
@@ -47,12 +49,16 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     InitialValueSettings,
     JudgeSettings,
     LinearSchedule,
+    MathVerify,
     MeshShape,
     ModelSource,
     NamedLetters,
     PPO,
     ProblemSource,
+    PromptColumns,
     PromptTemplate,
+    ReasoningGymSet,
+    ReasoningGymVerifier,
     Reinforce,
     ReplayConfig,
     RewardMap,

@@ -12,6 +12,8 @@ from spo_jax.judging.comparison import ComparisonMode, OutputComparison
 from spo_jax.judging.wire import parse_address
 from spo_jax.problems.contests.rules import ContestRules
 from spo_jax.problems.feedback import FeedbackTemplate
+from spo_jax.problems.prompt_answers import PromptColumns
+from spo_jax.problems.reasoning_gym import ReasoningGymSet
 from spo_jax.types import SamplerSettings
 
 
@@ -43,8 +45,9 @@ class ProblemSource:
       trust_labels: believe which written solutions are right, instead of judging all of them at
         the start. For sets that were verified when they were built, such as the starter set.
       data_dir: for the tasks 'code_contests' and 'taco': the directory with the published files;
-        '' downloads them.
-      rules: how their rows become problems; None for `ContestRules()`.
+        '' downloads them. For 'mbpp', 'human_eval' and 'prompt_answer': the file or its directory.
+      rules: how rows become problems: `ContestRules` of the former two, `PromptColumns` of
+        'prompt_answer', `ReasoningGymSet` of 'reasoning_gym'; None for the defaults.
       exclude: file of problems to leave out, as `spo problems check` writes it; '' for none.
     """
 
@@ -54,7 +57,7 @@ class ProblemSource:
     max_problems: int = 0
     trust_labels: bool = False
     data_dir: str = ""
-    rules: ContestRules | None = None
+    rules: ContestRules | PromptColumns | ReasoningGymSet | None = None
     exclude: str = ""
 
 

@@ -9,6 +9,7 @@ import pytest
 from spo_jax.errors import UserError
 from spo_jax.judging import CachedJudge, Judge
 from spo_jax.problems import PromptTemplate
+from spo_jax.problems.feedback import FeedbackTemplate
 from spo_jax.problems.records import line_from_problem, problem_from_line
 from spo_jax.problems.tasks import load_task_problems
 
@@ -148,3 +149,13 @@ def test_a_missing_file_is_named(tmp_path):
         load_task_problems("mbpp", "train")
     with pytest.raises(UserError, match="no file and holds none of"):
         load_task_problems("mbpp", "train", data_dir=str(tmp_path))
+
+
+def test_feedback_shows_the_assertion_that_failed(judge):
+    (problem,) = load_task_problems("mbpp", "validation", data_dir=MBPP)
+    messages = []
+    for code in ("def find_Min_Sum(n):\n    return 7", "def find_Min_Sum(n):\n    return 1 / 0"):
+        judgement = judge.submit(problem, code).result()
+        messages.append(FeedbackTemplate().message(problem, judgement, 1))
+    assert "Test:\nassert find_Min_Sum(105) == 15\nThe assertion failed.\n" in messages[0]
+    assert "Test:\nassert find_Min_Sum(12) == 7\nYour program failed: Zero" in messages[1]
