@@ -31,13 +31,13 @@ def task_problems(
     args: argparse.Namespace, task: str, split: str, tally: Tally, data_dir: str | None = None
 ) -> list[Problem]:
     """The problems of a registered task; its solutions in `--languages` are kept."""
-    from spo_jax.problems.tasks import load_task_problems
+    from spo_jax.problems.tasks import load_task_problems, takes_contest_rules
 
     return load_task_problems(
         task,
         split,
         data_dir=args.data_dir if data_dir is None else data_dir,
-        rules=ContestRules(languages=_languages(args)),
+        rules=ContestRules(languages=_languages(args)) if takes_contest_rules(task) else None,
         exclude=args.exclude,
         tally=tally,
     )

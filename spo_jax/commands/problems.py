@@ -62,7 +62,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _chosen(args: argparse.Namespace, tally: Tally) -> dict[str, list[Problem]]:
     if args.task is not None:
-        split = args.split or "train"
+        from spo_jax.problems.tasks import task_splits
+
+        known = task_splits(args.task)
+        split = args.split or ("train" if "train" in known else known[0])
         return {split: problem_checks.task_problems(args, args.task, split, tally)[: args.limit]}
     sets = problem_sets()
     splits = [args.split] if args.split else sets.get(args.set, ("train",))
@@ -89,8 +92,7 @@ def _list(by_split: dict[str, list[Problem]], args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     if args.problem is None:
         raise UserError("problems show needs a problem: an id or a JSON file")
-    is_file = args.problem.endswith(".json") or Path(args.problem).is_file()
-    problem = read_problem_file(args.problem) if is_file else find_problem(args.problem)
+    problem = _named_problem(args)
     if args.prompt is not None:
         return _show_prompt(problem, args)
     if args.json:
@@ -111,6 +113,20 @@ def _show(args: argparse.Namespace) -> int:
         for number, solution in enumerate(solutions, start=1):
             print(f"\n# {title} {number} ({solution.language})\n{solution.code.rstrip()}")
     return 0
+
+
+def _named_problem(args: argparse.Namespace) -> Problem:
+    if args.task is None:
+        is_file = args.problem.endswith(".json") or Path(args.problem).is_file()
+        return read_problem_file(args.problem) if is_file else find_problem(args.problem)
+    (problems,) = _chosen(args, Tally()).values()
+    by_id = {problem.id: problem for problem in problems}
+    if args.problem not in by_id:
+        raise UserError(
+            f"unknown problem '{args.problem}' of task '{args.task}'{nearest(args.problem, by_id)} "
+            "(--split names another split)"
+        )
+    return by_id[args.problem]
 
 
 def _show_prompt(problem: Problem, args: argparse.Namespace) -> int:

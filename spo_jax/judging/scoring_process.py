@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import functools
 import json
+import math
 import os
 import select
 import shutil
@@ -62,18 +63,25 @@ class ScoringProcess:
     def score(self, answer: str, limit_secs: float, **arguments: Any) -> tuple[float, str]:
         """Score from 0 to 1, and a message; 0 where scoring hangs or crashes on the answer.
 
+        The answer is scored in a fork of the process: what it does there is its own fault. The
+        process itself is asked a second time when it ends, for example because it was killed.
+
         Raises:
-          ScoringError: it failed before it came to the answer.
+          ScoringError: it failed before it came to the answer, or ended twice.
         """
         clean = answer.encode("utf-8", "replace").decode()
         arguments["answer"] = clean
         request = {"do": "score", "limit_secs": limit_secs, "arguments": arguments}
-        reply = self._exchange(request, limit_secs + _GRACE_SECS)
+        limit_secs += _GRACE_SECS
+        reply = self._exchange(request, limit_secs) or self._exchange(request, limit_secs)
         if reply is None:
-            return 0.0, "the scoring process ended or hung on this answer"
+            raise ScoringError(f"the {self._kind} process ended twice on an answer")
         if "error" in reply:
             raise ScoringError(reply["error"])
-        return min(max(float(reply["score"]), 0.0), 1.0), reply.get("message", "")
+        score = float(reply["score"])
+        if math.isnan(score):
+            return 0.0, "the score is not a number"
+        return min(max(score, 0.0), 1.0), reply.get("message", "")
 
     def close(self) -> None:
         """Ends the process; the next question starts another."""

@@ -5,6 +5,7 @@ a problem is stands in its test, and its answer is scored by `ReasoningGymVerifi
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -78,9 +79,16 @@ def reasoning_gym_problems(split: str, data_dir: str, rules: ReasoningGymSet) ->
     return [_problem(index, question, answer, made) for index, (question, answer) in chosen]
 
 
+def _options_mark(made: Mapping[str, Any]) -> str:
+    """Other options are other questions, which must not share an id."""
+    if made["options"] == "{}":
+        return ""
+    return "." + hashlib.sha256(made["options"].encode()).hexdigest()[:8]
+
+
 def _problem(index: int, question: str, answer: str | None, made: Mapping[str, Any]) -> Problem:
     return Problem(
-        id=f"reasoning_gym/{made['name']}/{made['seed']}-{index}",
+        id=f"reasoning_gym/{made['name']}/{made['seed']}{_options_mark(made)}-{index}",
         name=f"{made['name']} {index}",
         description=question,
         public_tests=(TestCase(input=json.dumps({"index": index, **made}), output=answer or ""),),

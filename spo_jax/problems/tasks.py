@@ -125,6 +125,24 @@ def load_task_problems(
     return kept
 
 
+def takes_contest_rules(name: str) -> bool:
+    """Whether `ContestRules` are the rules of a registered task."""
+    task = seqio.TaskRegistry.get(name) if name in seqio.TaskRegistry.names() else None
+    return task is not None and isinstance(task.source, ContestSource)
+
+
+def task_splits(name: str) -> tuple[str, ...]:
+    """The splits of a registered task or mixture.
+
+    Raises:
+      UserError: there is no such task.
+    """
+    known = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
+    if name not in known:
+        raise UserError(f"unknown seqio task '{name}'{nearest(name, known)}")
+    return tuple(seqio.get_mixture_or_task(name).splits)
+
+
 def _task_problems(task: seqio.Task, split: str) -> Iterator[Problem]:
     if split not in task.splits:
         hint = nearest(split, task.splits)

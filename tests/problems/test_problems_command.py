@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +7,7 @@ from spo_jax.errors import UserError
 from spo_jax.main import run
 from spo_jax.problems import find_problem, load_problems, record_from_problem
 
+MBPP = Path(__file__).parent / "data" / "mbpp_excerpt.jsonl"
 ID = "starter/number-step-double"
 
 
@@ -77,3 +79,13 @@ def test_check_judges_written_solutions(capsys):
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         run(["problems", *arguments])
+
+
+def test_sets_in_files_are_listed_and_shown(capsys):
+    place = ["--task", "mbpp", "--data_dir", str(MBPP)]
+    assert run(["problems", "list", *place, "--json"]) == 0
+    row = json.loads(lines(capsys)[0])
+    assert run(["problems", "show", row["id"], *place]) == 0
+    assert row["description"] in capsys.readouterr().out
+    with pytest.raises(UserError, match="unknown problem 'mbpp/1' of task 'mbpp'"):
+        run(["problems", "show", "mbpp/1", *place])

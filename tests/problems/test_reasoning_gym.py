@@ -76,3 +76,8 @@ def test_rules_of_another_set_are_refused():
         load_task_problems("reasoning_gym", "train", rules=ContestRules())
     with pytest.raises(UserError, match="rules of task 'taco' must be ContestRules"):
         load_task_problems("taco", "train", rules=ReasoningGymSet())
+
+
+def test_other_options_have_other_ids():
+    plain, changed = load(), load(options={"max_instances": 3})
+    assert not {p.id for p in plain} & {p.id for p in changed}

@@ -53,6 +53,7 @@ def test_mbpp(train_tiny):
 
 
 def test_reasoning_gym(train_tiny):
+    pytest.importorskip("reasoning_gym")
     sizes = ["ReasoningGymSet.size = 6", "ReasoningGymSet.test_size = 2"]
     summary, trajectories = train_tiny("reasoning_gym.gin", sizes)
     assert summary["num_problems"] == 2
