@@ -70,7 +70,7 @@ def _score_and_exit(score: Callable[[], float], write_end: int) -> None:
             os.dup2(nowhere, descriptor)
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
         try:
-            reply = {"score": score()}
+            reply: dict[str, Any] = {"score": score()}
         except BaseException as error:
             name = type(error).__name__
             reply = {"score": 0.0, "message": f"scoring failed: {name}: {error}"[:300]}
