@@ -22,7 +22,9 @@ MODULE, SCRIPT = (
     next(block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if word in block)
     for word in ("# my_task.py", "from my_task import")
 )
-(CONFIG,) = re.findall(r"```gin\n(.*?)```", PAGE, re.DOTALL)
+(CONFIG,) = (
+    block for block in re.findall(r"```gin\n(.*?)```", PAGE, re.DOTALL) if "import my_task" in block
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
