@@ -4,7 +4,8 @@
 #   bash launch/install.sh [EXTRA ...]      extras of pyproject.toml, for example: test dev gpu
 #
 # Safe to repeat: a second run changes nothing and takes a moment. Outside the checkout only apt
-# packages are touched (bubblewrap, git, ca-certificates and Python with venv, when missing).
+# packages are touched (bubblewrap, git, ca-certificates and Python with venv, when missing; for
+# the tests also g++).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -46,8 +47,12 @@ find_python() {
   return 1
 }
 
+# Argument: the extras, with commas between them.
 install_system_packages() {
   local missing=() python
+  if [[ ,$1, == *,test,* || ,$1, == *,dev,* ]]; then # the judge's tests compile C++
+    command -v g++ >/dev/null || missing+=(g++)
+  fi
   command -v bwrap >/dev/null || missing+=(bubblewrap)
   command -v git >/dev/null || missing+=(git)
   [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
@@ -126,7 +131,7 @@ main() {
   fi
   # what was installed before stays: `install.sh` after `install.sh test` keeps the extra `test`
   extras=$(tr ' ,' '\n' <<<"$* $known_extras" | sort -u | sed '/^$/d' | paste -sd ,)
-  install_system_packages
+  install_system_packages "$extras"
   if [[ $known == "$digest" && $known_extras == "$extras" ]]; then
     return
   fi

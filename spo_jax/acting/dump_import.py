@@ -9,7 +9,7 @@ from typing import Any
 from spo_jax.acting.prompt_matching import PromptMatcher
 from spo_jax.acting.rollouts import NO_PROGRAM
 from spo_jax.errors import UserError
-from spo_jax.judging import Judge, RemoteJudge, RewardMap, VerifierJudge
+from spo_jax.judging import ProgramJudge, RewardMap, VerifierJudge
 from spo_jax.problems.prompts import PromptTemplate
 from spo_jax.tokenizers import Tokenizer
 from spo_jax.trajectories import (
@@ -62,7 +62,7 @@ class Rejudge:
     """
 
     def __init__(
-        self, judge: Judge | RemoteJudge | VerifierJudge, matcher: PromptMatcher, rewards: RewardMap
+        self, judge: ProgramJudge | VerifierJudge, matcher: PromptMatcher, rewards: RewardMap
     ) -> None:
         self._judge = judge
         self._matcher = matcher

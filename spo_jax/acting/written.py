@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from spo_jax.acting.rollouts import Prompter
-from spo_jax.judging import Judge, RemoteJudge, RewardMap, VerifierJudge
+from spo_jax.judging import ProgramJudge, RewardMap, VerifierJudge
 from spo_jax.trajectories import (
     AnswerFormat,
     TrajectoryStore,
@@ -20,7 +20,7 @@ def add_written_solutions(
     prompter: Prompter,
     *,
     reward_map: RewardMap,
-    judge: Judge | RemoteJudge | VerifierJudge | None,
+    judge: ProgramJudge | VerifierJudge | None,
     max_completion_tokens: int,
 ) -> WrittenSolutions:
     """Appends every written solution that is not in the store yet.

@@ -4,6 +4,7 @@
 library and `spo_jax.types` only, never jax.
 """
 
+from spo_jax.judging.asking import LANGUAGES, ProgramJudge
 from spo_jax.judging.cache import CachedJudge, SubmitsPrograms
 from spo_jax.judging.checkers import Checker, find_checker, register_checker
 from spo_jax.judging.client import JudgeClient
@@ -16,9 +17,8 @@ from spo_jax.judging.library_verifiers import (
     require_package,
 )
 from spo_jax.judging.limits import Limits
-from spo_jax.judging.pool import LANGUAGES, Judge
+from spo_jax.judging.pool import Judge
 from spo_jax.judging.probe import BACKENDS, SandboxReport, probe_sandbox
-from spo_jax.judging.remote import RemoteJudge
 from spo_jax.judging.rewards import RewardMap
 from spo_jax.judging.sandbox_fusion import SandboxFusionJudge
 from spo_jax.judging.scoring_process import scoring_process
@@ -41,8 +41,8 @@ __all__ = [
     "Limits",
     "MathVerify",
     "OutputComparison",
+    "ProgramJudge",
     "ReasoningGymVerifier",
-    "RemoteJudge",
     "RewardMap",
     "SandboxFusionJudge",
     "SandboxReport",

@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 from spo_jax.errors import UserError
+from spo_jax.judging.asking import ProgramJudge, check_submission
 from spo_jax.judging.link import HANDSHAKE_SECS, Link
 from spo_jax.judging.pending import PendingJudgement
-from spo_jax.judging.remote import RemoteJudge, check_submission, wait_for_all
 from spo_jax.judging.wire import (
     MAX_FRAME_BYTES,
     VERSION,
@@ -28,7 +28,7 @@ _FIRST_PATIENCE_SECS = 5.0  # a server started beside us may need so long
 _FIRST_PAUSE_SECS, _LAST_PAUSE_SECS = 0.05, 2.0  # between attempts to connect
 
 
-class JudgeClient(RemoteJudge):
+class JudgeClient(ProgramJudge):
     """Answers like `Judge`, by a server that several processes share.
 
     When the server dies and comes back, what it had not answered is submitted again, so that every
@@ -52,6 +52,7 @@ class JudgeClient(RemoteJudge):
         self._to_cancel: collections.deque[int] = collections.deque()
         self._next_id = 0
         self._share = 1
+        self._identity = ""  # of the server, once it has answered
         self._is_closed = False
         self._error: UserError | None = None
         self._hashes: dict[Problem, str] = {}
@@ -62,6 +63,10 @@ class JudgeClient(RemoteJudge):
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def identity(self) -> str:
+        return self._identity
 
     @property
     def num_ahead(self) -> int:
@@ -103,7 +108,7 @@ class JudgeClient(RemoteJudge):
         if abort:
             for future in waiting:
                 future.settle_cancelled()
-        wait_for_all(waiting)
+        concurrent.futures.wait(waiting)
         with self._changed:
             self._is_closed = True
             link = self._link
@@ -178,13 +183,13 @@ class JudgeClient(RemoteJudge):
             link.close()
             raise UserError(f"the judge at {self._address} refuses: {error}") from error
         link.socket.settimeout(None)
-        if getattr(self, "identity", described[2]) != described[2]:
+        if self._identity not in ("", described[2]):
             link.close()
             raise UserError(
                 f"the judge at {self._address} came back as another one: it was "
-                f"'{self.identity}', now it is '{described[2]}'"
+                f"'{self._identity}', now it is '{described[2]}'"
             )
-        self.backend, self.layers, self.identity = described
+        self.backend, self.layers, self._identity = described
 
     def _receive(self) -> None:
         """Reads answers; after a loss of the server, connects and submits again."""

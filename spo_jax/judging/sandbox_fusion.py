@@ -15,13 +15,13 @@ import urllib.request
 from typing import Any
 
 from spo_jax.errors import UserError
+from spo_jax.judging.asking import ProgramJudge, check_submission
 from spo_jax.judging.checkers import Compares, comparison_of
 from spo_jax.judging.classification import classify, printable
 from spo_jax.judging.comparison import OutputComparison
 from spo_jax.judging.interface import CompileError, Outcome, SandboxError, Submission
 from spo_jax.judging.limits import Limits
 from spo_jax.judging.pending import PendingJudgement
-from spo_jax.judging.remote import RemoteJudge, check_submission, wait_for_all
 from spo_jax.judging.trial import whole_source, why_unusable
 from spo_jax.types import Judgement, Problem, TestCase, TestResult, Verdict
 
@@ -58,7 +58,7 @@ _report.close()
 """
 
 
-class SandboxFusionJudge(RemoteJudge):
+class SandboxFusionJudge(ProgramJudge):
     """Answers like `Judge`; programs run at `endpoint`. Which protections hold is its affair.
 
     Args:
@@ -103,12 +103,16 @@ class SandboxFusionJudge(RemoteJudge):
         self._num_workers = num_workers
         self._lock = threading.Lock()
         self._pending: set[PendingJudgement] = set()
-        self.identity = (
+        self._identity = (
             f"{BACKEND} {endpoint}; {self._limits}; time_factor={time_factor:g}; "
             f"{self._comparison}; stop_at_first_failure={stop_at_first_failure}"
         )
         self._check_service(endpoint)
         self._executor = concurrent.futures.ThreadPoolExecutor(num_workers, BACKEND)
+
+    @property
+    def identity(self) -> str:
+        return self._identity
 
     @property
     def num_ahead(self) -> int:
@@ -142,7 +146,7 @@ class SandboxFusionJudge(RemoteJudge):
         if abort:
             for future in pending:
                 future.settle_cancelled()
-        wait_for_all(pending)
+        concurrent.futures.wait(pending)
         self._executor.shutdown(wait=not abort, cancel_futures=abort)
 
     def _forget(self, future: concurrent.futures.Future[Judgement]) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 from spo_jax.errors import UserError
 from spo_jax.types import Problem, Solution, TestCase
 
-_LANGUAGES = ("unknown", "python2", "cpp", "python3", "java")
-_SOURCES = ("unknown", "codechef", "codeforces", "hackerearth", "codejam", "atcoder", "aizu")
+LANGUAGES = ("unknown", "python2", "cpp", "python3", "java")
+SOURCES = ("unknown", "codechef", "codeforces", "hackerearth", "codejam", "atcoder", "aizu")
 _TESTS = ("public_tests", "private_tests", "generated_tests")
 _SOLUTIONS = ("solutions", "incorrect_solutions")
 _ADDED_SOURCE = ("prologue", "epilogue")
@@ -87,7 +87,7 @@ def record_from_problem(problem: Problem) -> dict[str, Any]:
         "name": problem.name,
         "description": problem.description,
         "fn_name": problem.fn_name,
-        "source": _number_or_word(problem.source, _SOURCES),
+        "source": _number_or_word(problem.source, SOURCES),
         "difficulty": problem.difficulty,
         "cf_tags": list(problem.tags),
         "time_limit": _seconds_and_nanos(problem.time_limit_secs),
@@ -102,7 +102,7 @@ def record_from_problem(problem: Problem) -> dict[str, Any]:
     for field in _SOLUTIONS:
         solutions: Sequence[Solution] = getattr(problem, field)
         record[field] = {
-            "language": [_number_or_word(item.language, _LANGUAGES) for item in solutions],
+            "language": [_number_or_word(item.language, LANGUAGES) for item in solutions],
             "solution": [item.code for item in solutions],
         }
     if problem.checker is not None:
@@ -141,7 +141,7 @@ def problem_from_record(record: Any, *, where: str) -> Problem:
         time_limit_secs=_time_limit(fields),
         memory_limit_bytes=fields.take("memory_limit_bytes", int, 0) or None,
         fn_name=fields.take("fn_name", str, None),
-        source=_word(fields, "source", _SOURCES),
+        source=_word(fields, "source", SOURCES),
         difficulty=fields.take("difficulty", int, 0),
         tags=tuple(str(tag) for tag in fields.take("cf_tags", list, [])),
         public_tests=_tests(fields, "public_tests"),
@@ -207,10 +207,10 @@ def _solutions(fields: _Fields, field: str) -> tuple[Solution, ...]:
     solutions = []
     for place, (language, code) in enumerate(rows):
         if isinstance(language, int):
-            if not 0 <= language < len(_LANGUAGES):
-                rule = f"must be 0 to {len(_LANGUAGES) - 1}, not {language}"
+            if not 0 <= language < len(LANGUAGES):
+                rule = f"must be 0 to {len(LANGUAGES) - 1}, not {language}"
                 raise fields.error(f"{field}.language[{place}]", rule)
-            language = _LANGUAGES[language]
+            language = LANGUAGES[language]
         solutions.append(Solution(language=language, code=code))
     return tuple(solutions)
 

@@ -4,6 +4,7 @@ A builder streams the published files into its own records once, in a cache dire
 files' names, sizes and times of change; later starts read these. Texts stay bytes.
 """
 
+import abc
 import contextlib
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from spo_jax.errors import UserError
+from spo_jax.problems import records
 from spo_jax.problems.contests import code_contests
 from spo_jax.problems.contests.files import files_by_split, fingerprint, local_files, read_rows
 from spo_jax.problems.quiet import quiet_stderr
@@ -51,11 +53,13 @@ class _PublishedFiles(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         key = fingerprint(self._files) if self._files else "hub"
         super().__init__(data_dir=data_dir or str(cache_directory() / key), **kwargs)
 
+    @abc.abstractmethod
     def features(self) -> Any:
-        raise NotImplementedError
+        """The columns, as TFDS features."""
 
+    @abc.abstractmethod
     def example(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        raise NotImplementedError
+        """A published row in the form of `features`."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -106,7 +110,7 @@ class CodeContests(_PublishedFiles, skip_registration=True):  # type: ignore[cal
 
     def features(self) -> Any:
         tests = {"input": _list(_TEXT), "output": _list(_TEXT)}
-        language = tfds.features.ClassLabel(names=code_contests.LANGUAGES)
+        language = tfds.features.ClassLabel(names=records.LANGUAGES)
         programs = {"language": _list(language), "solution": _list(_TEXT)}
         return tfds.features.FeaturesDict(
             {
@@ -115,7 +119,7 @@ class CodeContests(_PublishedFiles, skip_registration=True):  # type: ignore[cal
                 "public_tests": tests,
                 "private_tests": tests,
                 "generated_tests": tests,
-                "source": tfds.features.ClassLabel(names=code_contests.SOURCES),
+                "source": tfds.features.ClassLabel(names=records.SOURCES),
                 "difficulty": tfds.features.ClassLabel(names=code_contests.DIFFICULTIES),
                 "solutions": programs,
                 "incorrect_solutions": programs,

@@ -12,7 +12,7 @@ from spo_jax.judging import (
     Judge,
     JudgeClient,
     OutputComparison,
-    RemoteJudge,
+    ProgramJudge,
     SandboxFusionJudge,
     SubmitsAnswers,
     Verifier,
@@ -40,7 +40,7 @@ class SamplingParts:
     model: Transformer
     params: Params
     tokenizer: Tokenizer
-    judge: Judge | RemoteJudge | VerifierJudge
+    judge: ProgramJudge | VerifierJudge
     worker: RolloutWorker
     prompter: Prompter
 
@@ -87,7 +87,7 @@ def build_sampling(
 
 def _start_judge(
     stack: contextlib.ExitStack, judge: JudgeSettings | Verifier, verdicts_path: str
-) -> tuple[Judge | RemoteJudge | VerifierJudge, SubmitsAnswers]:
+) -> tuple[ProgramJudge | VerifierJudge, SubmitsAnswers]:
     """The judge, and the same with a memory. A verifier says the same twice and needs none."""
     if not isinstance(judge, JudgeSettings):
         verifier = VerifierJudge(judge)
@@ -97,7 +97,7 @@ def _start_judge(
     return pool, stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
 
 
-def start_pool(settings: JudgeSettings) -> Judge | RemoteJudge:
+def start_pool(settings: JudgeSettings) -> ProgramJudge:
     """The judge that the settings describe: here, shared, or a service. A context manager."""
     comparison = OutputComparison(mode=settings.comparison)
     if settings.address is None:

@@ -1,6 +1,7 @@
 """Programs that once got something past the judge, or were wrongly refused, found by review."""
 
 import os
+import resource
 import shutil
 import threading
 
@@ -64,10 +65,11 @@ STACK = {
 
 @pytest.mark.parametrize("limit", STACK)
 def test_programs_may_ask_for_the_stack_they_are_used_to(run, limit):
+    own_limit = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    if limit == "unlimited" and own_limit != resource.RLIM_INFINITY:
+        pytest.skip(f"our own stack is limited to {own_limit} bytes")
     code = f"import resource\nresource.setrlimit(resource.RLIMIT_STACK, {STACK[limit]})\nprint(7)"
     judgement = run(code, "", "7")
-    if limit == "unlimited" and judgement.message.startswith("ValueError: not allowed to raise"):
-        pytest.skip("this user's own stack is limited")
     assert judgement.verdict == "AC", judgement.message
 
 

@@ -14,10 +14,9 @@ from spo_jax.problems.contests.rules import (
     UnusableRowError,
     take_solutions,
 )
+from spo_jax.problems.records import LANGUAGES, SOURCES
 from spo_jax.types import Problem
 
-SOURCES = ("unknown", "codechef", "codeforces", "hackerearth", "codejam", "atcoder", "aizu")
-LANGUAGES = ("unknown", "python2", "cpp", "python3", "java")
 DIFFICULTIES = (
     *("unknown", "easy", "medium", "hard", "harder", "hardest", "external"),
     *"ABCDEFGHIJKLMNOPQRSTUV",

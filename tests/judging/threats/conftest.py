@@ -69,6 +69,7 @@ def bait(tmp_path_factory) -> Iterator[Bait]:
         os.chmod(directory / "socket", 0o777)
         words = {
             "TOKEN": token,
+            "HOME": str(Path.home()),
             "BAIT": str(directory),
             "REPO": str(Path(__file__).resolve().parents[3]),
             "PID": str(os.getpid()),

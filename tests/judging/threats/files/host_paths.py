@@ -14,7 +14,7 @@ attempts = [
     ("new file in /usr/lib", lambda: open('/usr/lib/@TOKEN@', 'w')),
     ("new file in /usr", lambda: open('/usr/@TOKEN@', 'w')),
     ("new file in /home", lambda: open('/home/@TOKEN@', 'w')),
-    ("new file in /root", lambda: open('/root/@TOKEN@', 'w')),
+    ("new file in @HOME@", lambda: open('@HOME@/@TOKEN@', 'w')),
     ("new file in /proc", lambda: open('/proc/@TOKEN@', 'w')),
     ("new file in /sys", lambda: open('/sys/@TOKEN@', 'w')),
     ("new file in /tmp/..", lambda: open('/tmp/../@TOKEN@', 'w')),

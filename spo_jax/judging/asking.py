@@ -1,4 +1,4 @@
-"""What judges elsewhere have in common with the judge here: how they are asked."""
+"""How judges of programs are asked, wherever the programs run."""
 
 import abc
 import collections
@@ -8,17 +8,27 @@ from types import TracebackType
 from typing import Self
 
 from spo_jax.errors import UserError, nearest
-from spo_jax.judging.pending import PendingJudgement
-from spo_jax.judging.pool import LANGUAGES, check_judgeable
+from spo_jax.judging.checkers import find_checker
+from spo_jax.judging.comparison import parse_json
 from spo_jax.types import Judgement, Problem
 
+LANGUAGES = ("python3", "cpp")
 
-class RemoteJudge(abc.ABC):
-    """Answers like `Judge`; the programs run elsewhere. Use as a context manager."""
+
+class ProgramJudge(abc.ABC):
+    """Judges programs in parallel, here or elsewhere. Use as a context manager.
+
+    Attributes:
+      backend: name of the sandbox in use. layers: protections in use.
+    """
 
     backend: str
     layers: tuple[str, ...]
-    identity: str
+
+    @property
+    @abc.abstractmethod
+    def identity(self) -> str:
+        """Names all that verdicts depend on besides problem and program."""
 
     @abc.abstractmethod
     def submit(
@@ -29,7 +39,17 @@ class RemoteJudge(abc.ABC):
         *,
         deadline_secs: float | None = None,
     ) -> concurrent.futures.Future[Judgement]:
-        """Queues a program, as `Judge.submit` does."""
+        """Queues a program; None stands for an answer without a program and is CE.
+
+        Args:
+          problem: whose tests are run.
+          code: the program's source.
+          language: 'python3' or 'cpp' (C++17, for problems on standard input).
+          deadline_secs: wall seconds from now. After them the judgement is IE: a busy host must
+            not decide a verdict.
+        Raises:
+          UserError: the problem cannot be judged (no tests, bad JSON), or not in this language.
+        """
 
     @abc.abstractmethod
     def close(self, *, abort: bool = False) -> None:
@@ -61,7 +81,10 @@ class RemoteJudge(abc.ABC):
         *,
         progress: Callable[[int], None] | None = None,
     ) -> list[Judgement]:
-        """Judges (problem, program) pairs; results in the order of `items`."""
+        """Judges (problem, program) pairs in parallel; results in the order of `items`.
+
+        `items` is read as workers become free. `progress` gets the number of finished items.
+        """
         pending: collections.deque[concurrent.futures.Future[Judgement]] = collections.deque()
         judgements: list[Judgement] = []
 
@@ -103,6 +126,27 @@ def check_submission(problem: Problem, language: str, deadline_secs: float | Non
         raise UserError(f"deadline_secs={deadline_secs} must be above 0")
 
 
-def wait_for_all(futures: Iterable[PendingJudgement]) -> None:
-    """Returns once each has a result, an error or was cancelled."""
-    concurrent.futures.wait(list(futures))
+def check_judgeable(problem: Problem) -> None:
+    """Raises UserError when no program could be judged on `problem`."""
+    if not problem.tests:
+        raise UserError(f"problem '{problem.id}' has no tests: every program would be accepted")
+    if problem.checker is not None:
+        find_checker(problem.checker)
+    if problem.fn_name is None:
+        return
+    if not problem.fn_name.isidentifier():
+        raise UserError(f"problem '{problem.id}': fn_name '{problem.fn_name}' is not a name")
+    for index, test in enumerate(problem.tests):
+        for kind, text in (("input", test.input), ("output", test.output)):
+            try:
+                value = parse_json(text)
+            except ValueError as error:
+                raise UserError(
+                    f"problem '{problem.id}', test {index}: the {kind} of a call-style problem "
+                    f"must be JSON: {error}"
+                ) from error
+            if kind == "input" and not isinstance(value, list):
+                raise UserError(
+                    f"problem '{problem.id}', test {index}: the input of a call-style problem "
+                    f"must be a JSON list of arguments, got {text[:60]!r}"
+                )
