@@ -89,10 +89,8 @@ class Dialogue:
 
 
 def public_part(problem: Problem) -> Problem:
-    """The problem with its public tests alone, under an id of its own: verdicts are remembered."""
-    return dataclasses.replace(
-        problem, id=f"{problem.id}#public", private_tests=(), generated_tests=()
-    )
+    """The problem with its public tests alone."""
+    return dataclasses.replace(problem, private_tests=(), generated_tests=())
 
 
 def says_why(judgement: Judgement) -> bool:

@@ -1,10 +1,10 @@
-"""Reads JSON Lines with errors that name the file and the line."""
+"""JSON Lines that a flag names."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from spo_jax.errors import UserError
+from spo_jax.problems.json_rows import read_json_rows
 
 
 def read_jsonl(flag: str, name: str) -> list[tuple[str, dict[str, Any]]]:
@@ -20,25 +20,7 @@ def read_jsonl(flag: str, name: str) -> list[tuple[str, dict[str, Any]]]:
     path = Path(name)
     if not path.is_file():
         raise UserError(f"{flag}={name} is not a file")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error}") from error
-    rows = []
-    # Not splitlines: JSON strings may hold other line separators unescaped.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            rows.append((f"{path}:{number}", _parse(f"{path}:{number}", line)))
+    rows = list(read_json_rows(path))
     if not rows:
         raise UserError(f"{path} has no rows")
     return rows
-
-
-def _parse(place: str, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{place}: not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise UserError(f"{place}: a row must be a JSON object, got {line.strip()[:40]}")
-    return row

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from spo_jax.errors import UserError
+from spo_jax.problems.json_rows import field_of, read_json_rows
 
 
 def read_exclusions(path: str | Path) -> dict[str, str]:
@@ -13,22 +13,10 @@ def read_exclusions(path: str | Path) -> dict[str, str]:
     Raises:
       UserError: the file is missing, or a line is no object with an 'id'.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"cannot read the exclusions {path}: {error.strerror}") from error
-    reasons = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            reasons[str(row["id"])] = str(row.get("reason", ""))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{path}, line {number}: must be an object with 'id', not {line[:60]!r}"
-            ) from error
-    return reasons
+    return {
+        field_of(row, "id", str, where): str(row.get("reason", ""))
+        for where, row in read_json_rows(path)
+    }
 
 
 def write_exclusions(path: str | Path, reasons: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from spo_jax.errors import UserError
 
 
 def read_json_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields (where, row): the file with the line's number, and its object.
+    """Yields ('file:line', object) of every line that is not blank.
 
     Raises:
       UserError: no such file, not UTF-8, or a line is no JSON object.
@@ -22,17 +22,18 @@ def read_json_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read {path}: {error}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason}") from error
+        raise UserError(f"{path} is not UTF-8: {error}") from error
+    # Not splitlines: JSON strings may hold other line separators unescaped.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
+        where = f"{path}:{number}"
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not JSON: {error.msg} at column {error.colno}") from error
+            raise UserError(f"{where}: not JSON: {error}") from error
         if not isinstance(row, dict):
-            raise UserError(f"{where}: must be a JSON object, not {line[:60]!r}")
+            raise UserError(f"{where}: a row must be a JSON object, got {line.strip()[:40]}")
         yield where, row
 
 

@@ -15,16 +15,10 @@ from spo_jax.acting.initial_values import (
 from spo_jax.acting.policies import Policies
 from spo_jax.acting.problem_stream import ProblemStream
 from spo_jax.errors import UserError
-from spo_jax.judging import (
-    RewardMap,
-    Verifier,
-)
+from spo_jax.judging import RewardMap, Verifier
 from spo_jax.learning import Checkpointer, Learner, RowBucket, row_buckets
 from spo_jax.learning.optimizer import Optimizer
-from spo_jax.models import (
-    ModelConfig,
-    params_id,
-)
+from spo_jax.models import ModelConfig, params_id
 from spo_jax.objectives import Objective
 from spo_jax.problems.prompts import Template
 from spo_jax.running.directory import RunDirectory

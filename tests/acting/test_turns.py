@@ -110,8 +110,8 @@ def test_a_wrong_answer_is_followed_by_feedback_and_another_answer():
     assert not rollout.mask[between.start : between.end].any()
     # The final verdict is asked for once, the earlier answer sees public tests only.
     assert judge.asked == [
-        ("set/p#public", "wrong", 1),
-        ("set/p#public", "right", 1),
+        ("set/p", "wrong", 1),
+        ("set/p", "right", 1),
         ("set/p", "right", 2),
     ]
 

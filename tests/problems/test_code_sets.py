@@ -131,10 +131,10 @@ def test_verdicts_are_remembered_for_the_same_sources_only(judge, add_problem, t
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{}", "line 1: field 'task_id' is missing"),
-        ('\n{"task_id": "601"}', "line 2: field 'task_id' must be int, not str"),
-        ('{"task_id": 601', "line 1: not JSON"),
-        ("[]", "line 1: must be a JSON object"),
+        ("{}", "mbpp.jsonl:1: field 'task_id' is missing"),
+        ('\n{"task_id": "601"}', "mbpp.jsonl:2: field 'task_id' must be int, not str"),
+        ('{"task_id": 601', "mbpp.jsonl:1: not JSON"),
+        ("[]", "mbpp.jsonl:1: a row must be a JSON object"),
         ('{"task_id": 1}', "holds no problem of MBPP's split 'train' .task_id 601 to 974"),
     ],
 )

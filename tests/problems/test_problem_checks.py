@@ -18,7 +18,7 @@ from spo_jax.problems.contests.testing import (
     write_code_contests,
 )
 from spo_jax.problems.decontamination import TestIndex
-from spo_jax.problems.exclusion import read_exclusions
+from spo_jax.problems.exclusion import read_exclusions, write_exclusions
 from spo_jax.problems.tasks import load_task_problems
 from spo_jax.types import Problem, TestCase
 
@@ -122,15 +122,25 @@ def test_contamination_is_reported_and_excluded(tmp_path, capsys):
     assert pair["statement"] == pytest.approx(28 / 29)
 
 
+def test_any_text_may_be_a_reason(tmp_path):
+    reasons = {"set/a": 'a line separator \u2028 and a quote " in it', "set/b": ""}
+    write_exclusions(tmp_path / "list.jsonl", reasons)
+    assert read_exclusions(tmp_path / "list.jsonl") == reasons
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{}\n", "line 1: must be an object with 'id'"), ("nonsense\n", "line 1: must be an object")],
+    [
+        ("{}\n", "list.jsonl:1: field 'id' is missing"),
+        ("nonsense\n", "list.jsonl:1: not JSON"),
+        ("[]\n", "list.jsonl:1: a row must be a JSON object"),
+    ],
 )
 def test_bad_exclusions_are_refused(tmp_path, text, message):
     (tmp_path / "list.jsonl").write_text(text)
     with pytest.raises(UserError, match=message):
         load_task_problems("spo_starter", "test", exclude=str(tmp_path / "list.jsonl"))
-    with pytest.raises(UserError, match="cannot read the exclusions"):
+    with pytest.raises(UserError, match=r"cannot read .*missing\.jsonl"):
         load_task_problems("spo_starter", "test", exclude=str(tmp_path / "missing.jsonl"))
 
 

@@ -51,12 +51,20 @@ def test_columns_have_other_names(tmp_path):
 @pytest.mark.parametrize(
     ("text", "columns", "complaint"),
     [
-        ('{"prompt": "a", "answer": "b"}\n{', {}, "sums.jsonl, line 2: not JSON"),
-        ('{"prompt": "a"}', {}, "line 1: there is no column 'answer' .there are: prompt"),
-        ('{"prompt": "a", "answer": []}', {}, "line 1: column 'answer' must be a text or a number"),
-        ('{"prompt": "a", "answer": " "}', {}, "line 1: column 'answer' is empty"),
+        ('{"prompt": "a", "answer": "b"}\n{', {}, "sums.jsonl:2: not JSON"),
+        ('{"prompt": "a"}', {}, "sums.jsonl:1: there is no column 'answer' .there are: prompt"),
+        (
+            '{"prompt": "a", "answer": []}',
+            {},
+            "sums.jsonl:1: column 'answer' must be a text or a number",
+        ),
+        ('{"prompt": "a", "answer": " "}', {}, "sums.jsonl:1: column 'answer' is empty"),
         ('{"prompt": "a", "answer": "1"}', {"answer_marker": "#"}, "holds no answer_marker '#'"),
-        ('{"prompt": "a", "answer": "1"}\n' * 2, {"id": "prompt"}, "line 2: id .* is that of"),
+        (
+            '{"prompt": "a", "answer": "1"}\n' * 2,
+            {"id": "prompt"},
+            "sums.jsonl:2: id .* is that of",
+        ),
         ("", {}, "holds no row of split 'train'"),
     ],
 )
