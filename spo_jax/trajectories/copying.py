@@ -42,11 +42,15 @@ class RowWriter:
         self._rows.append(item)
         self.num_added += 1
         if len(self._rows) >= self._rows_per_object:
-            self.flush()
+            self._commit()
         return True
 
     def flush(self) -> None:
-        """Commits what is waiting."""
+        """Commits what is waiting; a big local store then keeps its index for the next opening."""
+        self._commit()
+        self._store.index()
+
+    def _commit(self) -> None:
         if self._rows:
             self._store.append(self._rows)
             self._rows = []

@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from spo_jax.trajectories import Replay, ReplayConfig, TrajectoryStore
+from spo_jax.trajectories import Replay, ReplayConfig, RowWriter, TrajectoryStore
 
 
 @pytest.fixture
@@ -53,6 +53,16 @@ def test_a_draw_reads_its_row_groups_and_nothing_else(big, reads):
     assert {kind for kind, _ in reads} == {"group"}
     reads.clear()
     replay.draw(0, 2, 8, 0)
+    assert not reads
+
+
+def test_after_an_import_opening_reads_no_object(tmp_path, trajectory, reads):
+    writer = RowWriter(open_store(tmp_path / "store"), rows_per_object=100)
+    for n in range(250):
+        writer.add(trajectory(f"t{n}", problem_id="set/p", source="import:x"))
+    writer.flush()
+    reads.clear()
+    assert len(open_store(tmp_path / "store").index()) == 250
     assert not reads
 
 
