@@ -20,6 +20,7 @@ from spo_jax.models.transformer import Params, Transformer, logical_axes, param_
 from spo_jax.models.value_model import ValueModel
 from spo_jax.objectives.diagnostics import finished_metrics
 from spo_jax.objectives.interface import Metrics, Objective, ObjectiveInputs, ObjectiveOutput
+from spo_jax.placement import from_host
 from spo_jax.scoring import score_rows, value_rows
 from spo_jax.sharding import batch_sharding, check_rows, make_mesh, on_mesh, replicated
 
@@ -160,8 +161,12 @@ class Learner:
         Raises:
           UserError: a parameter is missing, or of another shape or type than the model's.
         """
-        rest = (jnp.zeros((), jnp.int32), jax.random.key(seed))
-        step, key = jax.device_put(rest, replicated(self.mesh))
+        # Made on the mesh, which may be of several processes.
+        start = jax.jit(
+            lambda: (jnp.zeros((), jnp.int32), jax.random.key(seed)),
+            out_shardings=replicated(self.mesh),
+        )
+        step, key = start()
         critic = None
         if self._critic_model is not None and self._critic is not None:
             critic = CriticState(*self._critic.init(self._critic_model.start_from(params)))
@@ -246,10 +251,9 @@ class Learner:
         return sums, outputs
 
     def _on_device(self, micro_batch: MicroBatch) -> MicroBatch:
+        """Every process has the whole batch and places the rows of its own devices."""
         sharding = batch_sharding(self.mesh)
-        return jax.tree.map(
-            lambda array: jax.make_array_from_process_local_data(sharding, array), micro_batch
-        )
+        return jax.tree.map(lambda array: from_host(array, sharding), micro_batch)
 
     def _first_sums(self, params: Any, micro_batch: MicroBatch, step: jax.Array) -> _Sums:
         if self._metric_names is None:

@@ -14,12 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
 import jax
 from jax._src import distributed  # the client has no public name; Orbax takes it from here too
 
 from spo_jax.errors import UserError
+from spo_jax.running.stopping import Stopped
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ _SLICE_SECS = 1.0  # between two looks at what has become of the others
 _BEAT_SECS = 2.0
 _GRACE_SECS = 10.0
 _LOST_STATUS = 1
+_NOWHERE = open(os.devnull, "w")  # noqa: SIM115
 _VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
 
@@ -81,6 +83,11 @@ class Hosts:
     def is_main(self) -> bool:
         """Whether this process writes what a run has only one of."""
         return self.index == 0
+
+    @property
+    def stream(self) -> TextIO:
+        """Where progress goes: one process's is enough for a person."""
+        return sys.stderr if self.is_main else _NOWHERE
 
     @property
     def stop_requested(self) -> bool:
@@ -182,6 +189,8 @@ class Hosts:
                     raise HostsError(self._watch.lost) from None
                 if "DEADLINE_EXCEEDED" not in str(error):
                     raise
+            if process in self._watch.left:
+                raise HostsError(f"process {process} of {self.count} left before '{name}'")
             waited = time.monotonic() - start
             if waited > self._wait_secs:
                 raise HostsError(
@@ -200,6 +209,7 @@ class _Watch:
     def __init__(self, client: Client, index: int, count: int, dead_after_secs: float):
         self.lost: str | None = None
         self.stop_requested = False
+        self.left: set[int] = set()
         self._client, self._index, self._count = client, index, count
         self._dead_after_secs = dead_after_secs
         self._closed = threading.Event()
@@ -252,7 +262,9 @@ class _Watch:
             beat = beats.get(process, "")
             if beat != last:
                 self._seen[process] = (beat, now)
-            elif beat != "closed" and now - when > self._dead_after_secs:
+            elif beat == "closed":
+                self.left.add(process)
+            elif now - when > self._dead_after_secs:
                 return self._lost(
                     process, f"gave no sign of life for {now - when:.0f} s: killed, or cut off"
                 )
@@ -295,9 +307,7 @@ def joined(distributed_run: bool, *, dead_after_secs: float = 60.0) -> Iterator[
         return
     _initialize(_addresses(os.environ))
     client = distributed.global_state.client
-    hosts = Hosts(
-        jax.process_index(), jax.process_count(), client, dead_after_secs=dead_after_secs
-    )
+    hosts = Hosts(jax.process_index(), jax.process_count(), client, dead_after_secs=dead_after_secs)
     try:
         yield hosts
     except Exception as error:
@@ -306,8 +316,11 @@ def joined(distributed_run: bool, *, dead_after_secs: float = 60.0) -> Iterator[
         if reason is error:
             raise
         raise reason from error
-    except BaseException:
+    except Stopped:  # agreed by all
         hosts.close()
+        raise
+    except BaseException as error:
+        hosts.fail(error)
         raise
     else:
         hosts.close()
