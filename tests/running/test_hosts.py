@@ -64,7 +64,7 @@ def together(service):
 
         hosts = [Hosts(i, 3, service, **settings) for i in range(3)]
         made.extend(hosts)
-        threads = [threading.Thread(target=one, args=(host,)) for host in hosts]
+        threads = [threading.Thread(target=one, args=(host,), daemon=True) for host in hosts]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -139,9 +139,21 @@ def test_silence_ends_the_waiting_within_bounds(together, service):
     assert time.monotonic() - start < 20
 
 
-def test_a_process_that_left_is_not_waited_for(together):
-    outcomes = together(lambda host: host.close() if host.index == 1 else host.gather("collect"))
+def test_a_process_that_left_is_not_waited_for(together, monkeypatch):
+    monkeypatch.setattr(threading, "Timer", lambda *_: threading.Thread(target=lambda: None))
+
+    def work(host):
+        if host.index == 1:
+            return host.close()
+        try:
+            return host.gather("collect")
+        except HostsError as error:
+            host.fail(error)  # as a process does that an exception leaves
+            raise
+
+    outcomes = together(work)
     assert str(outcomes[0]) == "process 1 of 3 left before 'collect'"
+    assert str(outcomes[2]).endswith("process 1 of 3 left before 'collect'")
 
 
 def test_stop_of_one_is_known_soon(together):
