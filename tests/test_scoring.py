@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
 
 from spo_jax.models.testing import random_params, tiny_config
 from spo_jax.models.transformer import Transformer, logical_axes, param_shapes
@@ -149,32 +148,19 @@ def test_nothing_to_score_gives_zeros_and_finite_gradients(params):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
-def test_eight_devices_equal_one(params):
-    rows = shared_rows(num_rows=8)
-    weights = np.concatenate([WEIGHTS] * 4)
-    expected = values_and_gradient(params, rows, weights, score=CHUNKED)
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    by_row = NamedSharding(mesh, PartitionSpec("data"))
-    replicated = NamedSharding(mesh, PartitionSpec())
-    actual = values_and_gradient(
-        jax.device_put(params, replicated),
-        jax.device_put(rows, by_row),
-        jax.device_put(weights, by_row),
-        score=CHUNKED,
-    )
-    assert_same(jax.device_get(actual), expected)
-
-
 @pytest.mark.parametrize(
     ("family", "vocab_size", "chunk_tokens"),
     [
-        ("qwen3", 48, 1),  # an output matrix of its own; blocks that divide the vocabulary
-        pytest.param("gemma2", 50, 2, marks=pytest.mark.slow),  # capped; blocks that do not
+        # An output matrix of its own, capped logits; blocks that do not divide the vocabulary.
+        ("llama", 50, 2),
+        pytest.param("qwen3", 48, 1, marks=pytest.mark.slow),  # blocks that do
         pytest.param("gemma2", 50, 1024, marks=pytest.mark.slow),  # one block
     ],
 )
 def test_vocabulary_blocks_on_a_mesh_equal_the_plain_computation(family, vocab_size, chunk_tokens):
-    config = tiny_config(family, vocab_size=vocab_size)
+    config = tiny_config(
+        family, vocab_size=vocab_size, tie_embeddings=False, final_soft_cap=5.0, num_layers=1
+    )
     model, params = Transformer(config), random_params(config, jax.random.key(3))
     rows = shared_rows(num_rows=4)
     weights = np.concatenate([WEIGHTS] * 2)

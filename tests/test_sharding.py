@@ -167,9 +167,7 @@ def test_a_cache_is_split_by_slot_and_head_and_decoding_keeps_positions_whole():
     cache = cache_shardings(mesh, decoding_rules(rules), cache_axes(config))
     leaves = jax.tree.leaves(cache)
     assert len(leaves) == 2 * config.num_layers
-    assert {leaf.spec for leaf in leaves} == {
-        PartitionSpec(("data", "fsdp"), "tensor", None, None)
-    }
+    assert {leaf.spec for leaf in leaves} == {PartitionSpec(("data", "fsdp"), "tensor", None, None)}
     assert dict(rules)["length"] == "sequence" and dict(decoding_rules(rules))["length"] is None
 
 

@@ -35,7 +35,7 @@ Collective = collections.namedtuple("Collective", "computation kind shape name")
 
 
 def collectives_of(text):
-    """Every array that a collective gives a device: one entry each, also where XLA joined several."""
+    """Every array that a collective gives a device: one entry each, joined or not."""
     computation, found = "", []
     for line in text.splitlines():
         if header := _COMPUTATION.match(line):
