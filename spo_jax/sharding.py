@@ -86,9 +86,7 @@ def make_mesh(
     needed = math.prod(shape)
     product = " * ".join(f"{axis}={size}" for axis, size in zip(MESH_AXES, shape, strict=True))
     if len(devices) % needed:
-        raise UserError(
-            f"{product} = {needed} must divide the number of devices, {len(devices)}"
-        )
+        raise UserError(f"{product} = {needed} must divide the number of devices, {len(devices)}")
     num_processes = len({device.process_index for device in devices})
     if needed < len(devices) and num_processes > 1:
         raise UserError(
@@ -96,9 +94,7 @@ def make_mesh(
             f"to {num_processes} processes; leave data out to take them all"
         )
     # Any shape that divides is accepted, also one that cuts through an axis of the chips' torus.
-    array = mesh_utils.create_device_mesh(
-        shape, devices[:needed], allow_split_physical_axes=True
-    )
+    array = mesh_utils.create_device_mesh(shape, devices[:needed], allow_split_physical_axes=True)
     return Mesh(array, MESH_AXES)
 
 
@@ -211,6 +207,29 @@ def optimizer_shardings(
         shardings,
         transform_non_params=lambda _: replicated(mesh),
     )
+
+
+def cache_shardings(mesh: Mesh, rules: AxisRules, axes: Any) -> Any:
+    """Returns the tree of a key-value cache with a `NamedSharding` at every leaf.
+
+    Args:
+      mesh: from `make_mesh`.
+      rules: of the model whose cache it is; it must divide the number of sequences.
+      axes: the cache tree of logical names: `cache_axes(config)`.
+    """
+    table = dict(rules)
+    return jax.tree.map(
+        lambda spec: NamedSharding(mesh, PartitionSpec(*_used_once(table, spec))), axes
+    )
+
+
+def decoding_rules(rules: AxisRules) -> AxisRules:
+    """The rules for programs that take a few positions at a time: 'sequence' cannot split those.
+
+    It spreads the parameters only.
+    """
+    whole = ("length", "scored")
+    return tuple((name, None if name in whole else target) for name, target in rules)
 
 
 @contextlib.contextmanager

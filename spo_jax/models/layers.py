@@ -177,8 +177,7 @@ class Attention(nn.Module):
             k = RMSNorm(c, axis="head_dim", name="key_norm")(k)
         q, k = rotate(q, (inputs.cos, inputs.sin)), rotate(k, (inputs.cos, inputs.sin))
         q = nn.with_logical_constraint(q, ("batch", "length", "activation_heads", None))
-        keys_axes = ("batch", "key_length", "activation_kv_heads", None)
-        k, v = (nn.with_logical_constraint(x, keys_axes) for x in (k, v))
+        k, v = _over_whole_rows(k), _over_whole_rows(v)
         if cache is None:
             attended = LayerCache(k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3))
         else:
@@ -188,6 +187,14 @@ class Attention(nn.Module):
         heads = (c.num_heads, c.head_dim)
         out = Projection(c, heads, (c.embed_dim,), axes, c.output_bias, name="output")(out)
         return out, cache
+
+
+def _over_whole_rows(x_BTKH: jax.Array) -> jax.Array:
+    """Keys or values: made where their tokens lie, then given to the queries of the whole row."""
+    for length in ("length", "key_length"):
+        axes = ("batch", length, "activation_kv_heads", None)
+        x_BTKH = nn.with_logical_constraint(x_BTKH, axes)
+    return x_BTKH
 
 
 class Mlp(nn.Module):

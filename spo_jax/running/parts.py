@@ -20,10 +20,11 @@ from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap, Verifier
 from spo_jax.learning import Checkpointer, Learner, RowBucket, row_buckets
 from spo_jax.learning.optimizer import Optimizer
-from spo_jax.models import ModelConfig, params_id
+from spo_jax.models import ModelConfig, logical_axes, param_shapes, params_id
 from spo_jax.objectives import Objective
 from spo_jax.placement import make_local_mesh
 from spo_jax.problems.prompts import Template
+from spo_jax.reporting.progress import say
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.hosts import Hosts
 from spo_jax.running.sampling_parts import (
@@ -42,7 +43,7 @@ from spo_jax.running.settings import (
     RolloutSettings,
 )
 from spo_jax.running.writers import writer_id
-from spo_jax.sharding import make_mesh, num_batch_shards
+from spo_jax.sharding import check_rows, make_mesh, num_batch_shards, undivided_axes
 from spo_jax.trajectories import Replay, ReplayConfig, TrajectoryStore
 from spo_jax.types import Problem
 
@@ -119,7 +120,7 @@ def build_run_parts(
     device_mesh = make_mesh(**dataclasses.asdict(mesh))
     # On one device nothing has a place to be given.
     placed_on = device_mesh if device_mesh.size > 1 else None
-    sampler_mesh = _sampler_mesh(rollouts) if placed_on is not None else None
+    sampler_mesh = make_local_mesh(tensor=rollouts.tensor) if placed_on is not None else None
     buckets = row_buckets(
         batch.row_lengths,
         tokens_per_micro_batch=batch.tokens_per_micro_batch,
@@ -127,6 +128,8 @@ def build_run_parts(
         max_completion_tokens=rollouts.max_dialogue_tokens,
         row_multiple=num_batch_shards(device_mesh),
     )
+    for bucket in buckets:
+        check_rows(device_mesh, num_rows=bucket.num_rows, row_length=bucket.row_length)
     sampling = build_sampling(
         stack,
         policy=policy,
@@ -138,6 +141,10 @@ def build_run_parts(
         mesh=placed_on,
         sampler_mesh=sampler_mesh,
     )
+    config = sampling.model.config
+    for sentence in undivided_axes(device_mesh, logical_axes(config), param_shapes(config)):
+        if hosts.is_main:
+            say(f"mesh: axis {sentence}")
     limit = rollouts.max_prompt_tokens
     train_problems = _spread(
         promptable(load_split(problems, problems.train_split), sampling, limit),
@@ -215,18 +222,6 @@ def build_run_parts(
         starts_at_reference=frozen is not None and reference is None,
         max_completion_tokens=rollouts.max_completion_tokens,
     )
-
-
-def _sampler_mesh(rollouts: RolloutSettings) -> Mesh:
-    """The devices of this host, among which samples and the policy are divided."""
-    mesh = make_local_mesh(tensor=rollouts.tensor)
-    if rollouts.num_slots % mesh.shape["data"]:
-        raise UserError(
-            f"num_slots={rollouts.num_slots} of the sampler must be divisible by the "
-            f"{mesh.shape['data']} copies of the policy on a host's {mesh.size} devices "
-            f"(tensor={rollouts.tensor})"
-        )
-    return mesh
 
 
 def _spread(problems: Sequence[Problem], count: int) -> list[Problem]:
