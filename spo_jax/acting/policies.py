@@ -6,13 +6,14 @@ whole: it is written aside and renamed. Version 0 is the start itself and is not
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from spo_jax.errors import UserError
+from spo_jax.errors import UserError, writing
 from spo_jax.models import ModelConfig, load_pretrained, save_pretrained
 from spo_jax.tokenizers import Tokenizer
 
@@ -47,27 +48,40 @@ class Policies:
         self._tokenizer = tokenizer
         self._dtype = dtype
         self._keep = keep
-        self._pinned: int | None = None
+        self._pinned: set[int] = set()
         # A copy on the device, in another buffer than the learner's, which it is about to donate.
         self._copy = jax.jit(lambda p: jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), p))
 
     def publish(self, params: Any, version: int) -> Any:
-        """Writes a version and returns the device copy that samplers are to use from now on."""
+        """Writes a version and returns the device copy that samplers are to use from now on.
+
+        Raises:
+          FullDiskError: nothing of the version is left then.
+        """
         copy = self._copy(params)
         target = self._directory / str(version)
-        self._directory.mkdir(parents=True, exist_ok=True)
-        if not target.exists():  # a redone step publishes the same policy
-            partial = self._directory / f".{version}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            save_pretrained(partial, self._config, copy, tokenizer=self._tokenizer)
-            partial.rename(target)
-        self._point_to(version)
+        num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(copy))
+        with writing(target, num_bytes):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            if not target.exists():  # a redone step publishes the same policy
+                self._write(copy, version)
+            self._point_to(version)
         self._remove_old()
         return copy
 
-    def pin(self, version: int) -> None:
-        """Keeps a version, in place of the one pinned before: a checkpoint names it."""
-        self._pinned = version
+    def _write(self, params: Any, version: int) -> None:
+        partial = self._directory / f".{version}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            save_pretrained(partial, self._config, params, tokenizer=self._tokenizer)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        partial.rename(self._directory / str(version))
+
+    def pin(self, versions: Iterable[int]) -> None:
+        """Keeps versions, in place of those pinned before: checkpoints name them."""
+        self._pinned = set(versions)
 
     def load(self, version: int) -> Any:
         """Reads the parameters of a published version, in the published dtype."""
@@ -94,5 +108,5 @@ class Policies:
 
     def _remove_old(self) -> None:
         for version in self.versions()[: -self._keep]:
-            if version != self._pinned:
+            if version not in self._pinned:
                 shutil.rmtree(self._directory / str(version))

@@ -7,15 +7,19 @@ command again goes on where the run stopped.
   spo train --gin_file=configs/runs/quickstart.gin --run_dir=runs/a --gin.train.num_updates=10
 
 The comment at the head of each file in configs/runs/ lists the bindings that are usually changed.
-Exit status: 0 finished, 2 bad input, 3 a loss that is not finite, 130 stopped with all saved.
+Ctrl-C or SIGTERM (a preemption notice) saves and stops; a second one stops at once.
+Exit status: 0 finished, 2 bad input, 3 a loss that is not finite, 4 the disk is full or a
+checkpoint could not be saved, 130 stopped by a signal with all saved, 131 stopped at once.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
 from spo_jax.commands import gin_config
+from spo_jax.errors import FullDiskError
 
 HELP = "train a policy from a config file; the same command resumes"
 
@@ -33,7 +37,7 @@ def take_unknown(args: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    from spo_jax.learning import NonFiniteLossError
+    from spo_jax.learning import CheckpointError, NonFiniteLossError
     from spo_jax.reporting.summary import format_summary
     from spo_jax.running.configurables import CONFIGURABLES
     from spo_jax.running.stopping import Stopped
@@ -50,6 +54,17 @@ def run(args: argparse.Namespace) -> int:
     except NonFiniteLossError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
+    except (FullDiskError, CheckpointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        print(
+            f"'{args.run_dir}' stands as it was at its last checkpoint; with that put right, the "
+            "same command goes on from there",
+            file=sys.stderr,
+        )
+        return 4
+    except KeyboardInterrupt:
+        print("stopped at once, back to the last checkpoint", file=sys.stderr, flush=True)
+        os._exit(131)  # a checkpoint that is being written is not waited for
     print(json.dumps(summary) if args.json else format_summary(summary))
     if not args.json:
         print(f"report: {args.run_dir}/report.html")

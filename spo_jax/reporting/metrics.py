@@ -9,6 +9,8 @@ from pathlib import Path
 
 import tensorboardX
 
+from spo_jax.errors import writing
+
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -43,12 +45,13 @@ class MetricsWriter:
         values = {name: float(value) for name, value in sorted(metrics.items())}
         finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
         record = {"step": step, "kind": kind, "time": round(time.time(), 3), **finite}
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        if self._events:
-            for name, value in values.items():
-                self._events.add_scalar(name, value, step)
-            self._events.flush()
+        with writing(self._path):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+            if self._events:
+                for name, value in values.items():
+                    self._events.add_scalar(name, value, step)
+                self._events.flush()
 
     def close(self) -> None:
         self._file.close()
