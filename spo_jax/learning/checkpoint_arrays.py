@@ -58,6 +58,22 @@ def describe(arrays: Mapping[str, Any]) -> dict[str, str]:
     return {name: f"{array.dtype}{list(array.shape)}" for name, array in arrays.items()}
 
 
+def saved_dtypes(described: Mapping[str, str]) -> dict[str, str]:
+    """Names of dtypes in what `describe` returned."""
+    return {name: text.split("[")[0] for name, text in described.items()}
+
+
+def with_dtypes(template: Any, dtypes: Mapping[str, str]) -> Any:
+    """A template with other dtypes, where they are known by the leaf's name."""
+    leaves = [
+        jax.ShapeDtypeStruct(
+            leaf.shape, jnp.dtype(dtypes.get(name, leaf.dtype)), sharding=leaf.sharding
+        )
+        for name, leaf in _named(template).items()
+    ]
+    return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
 def check_arrays(path: epath.Path, saved: Mapping[str, str], template: Any, prefix: str) -> None:
     """Raises UserError when a checkpoint holds another state than the template's.
 

@@ -24,7 +24,14 @@ from etils import epath
 from spo_jax.errors import UserError, full_disk_error, writing
 from spo_jax.learning import checkpoint_files as files
 from spo_jax.learning.agreement import Agreement
-from spo_jax.learning.checkpoint_arrays import ArrayFiles, check_arrays, describe, stored_arrays
+from spo_jax.learning.checkpoint_arrays import (
+    ArrayFiles,
+    check_arrays,
+    describe,
+    saved_dtypes,
+    stored_arrays,
+    with_dtypes,
+)
 from spo_jax.learning.checkpoint_files import DamagedError
 from spo_jax.learning.retention import BestSteps, CheckpointSettings
 
@@ -163,6 +170,13 @@ class Checkpointer:
         with self._lock:
             return self._best.steps
 
+    def recorded_best(self) -> list[int]:
+        """Steps in `best.json`, best first, by whatever metric the run compared them."""
+        path = self.directory / BEST
+        return (
+            [item["step"] for item in json.loads(path.read_text())["best"]] if path.exists() else []
+        )
+
     def restore_latest(self, template: Any) -> Restored | None:
         """Restores the newest usable checkpoint, or returns None where none was ever committed.
 
@@ -203,14 +217,17 @@ class Checkpointer:
 
         Args:
           step: of a complete checkpoint.
-          template: parameter tree of `jax.ShapeDtypeStruct`s with shardings.
+          template: parameter tree of `jax.ShapeDtypeStruct`s with shardings; their dtypes do not
+            matter: parameters come as they were saved.
 
         Raises:
           UserError: the checkpoint is damaged, or of another model.
         """
         path = self._path(step)
         try:
-            return self._restore(path, {"params": template}, prefix="params.")["params"]
+            dtypes = saved_dtypes(files.read_manifest(path)["arrays"])
+            wanted = with_dtypes({"params": template}, dtypes)
+            return self._restore(path, wanted, prefix="params.")["params"]
         except DamagedError as damage:
             raise UserError(f"checkpoint {path} cannot be used: {damage}") from None
 
