@@ -41,12 +41,15 @@ def writing(path: str | os.PathLike[str], num_bytes: int | None = None) -> Itera
     """
     try:
         yield
-    except FullDiskError:
-        raise
     except OSError as error:
-        if error.errno not in _FULL:
+        if not is_full_disk(error):
             raise
         raise full_disk_error(path, num_bytes, error) from error
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Whether an error of the system says so; a `FullDiskError` has been told already."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def full_disk_error(

@@ -17,10 +17,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A folder on a file system of 1 MB; the test is skipped where none can be mounted."""
+    """A folder on a file system of 4 MB; the test is skipped where none can be mounted."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("only root may mount; the tests with a limit on file sizes run everywhere")
     yield folder

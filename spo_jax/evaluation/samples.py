@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spo_jax.errors import writing
 from spo_jax.evaluation.pass_at_k import ProblemScore
 from spo_jax.types import Verdict
 
@@ -16,7 +17,7 @@ def write_samples(path: str | os.PathLike[str], samples: Iterable[Mapping[str, A
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with writing(path), partial.open("w", encoding="utf-8") as file:
         for sample in samples:
             file.write(json.dumps(sample) + "\n")
     partial.replace(path)

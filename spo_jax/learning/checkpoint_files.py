@@ -97,6 +97,17 @@ def changed_file(path: epath.Path, manifest: Mapping[str, Any], names: Iterable[
     return None
 
 
+def delete(path: epath.Path) -> None:
+    """Deletes a checkpoint; what a process killed meanwhile leaves is no checkpoint any more."""
+    (path / MANIFEST).unlink(missing_ok=True)
+    remove_tree(path)
+
+
+def remove_tree(path: epath.Path) -> None:
+    """Removes a directory with all that is in it."""
+    path.rmtree()
+
+
 def write_whole(path: epath.Path, text: str) -> None:
     """Writes a file durably: whole or not at all, if the process or the machine dies meanwhile."""
     data = text.encode()

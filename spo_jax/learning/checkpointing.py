@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 from etils import epath
 
-from spo_jax.errors import UserError, full_disk_error, writing
+from spo_jax.errors import UserError, full_disk_error, is_full_disk, writing
 from spo_jax.learning import checkpoint_files as files
 from spo_jax.learning.agreement import Agreement
 from spo_jax.learning.checkpoint_arrays import (
@@ -204,6 +204,8 @@ class Checkpointer:
             with self._lock:
                 self._kept = {s for s, problem in found if problem is None and s <= step}
                 self._best.keep_only(self._kept)
+            if _is_first_process():
+                self._delete_old(step)  # a process killed meanwhile did not come to its end
             return Restored(state, self.host_state(step), step, tuple(passed_over))
         if any((self._path(step) / files.MANIFEST).exists() for step, _ in found):
             raise UserError(
@@ -262,7 +264,7 @@ class Checkpointer:
         if path.exists():
             if self._problem(step) is None:
                 return False
-            path.rmtree()
+            files.delete(path)
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
         self._damaged.discard(step)
@@ -321,8 +323,7 @@ class Checkpointer:
         stay = self._settings.stay(usable, self.best_steps())
         for step in steps:
             if step not in stay:
-                (self._path(step) / files.MANIFEST).unlink(missing_ok=True)
-                self._path(step).rmtree()
+                files.delete(self._path(step))
         with self._lock:
             self._kept &= stay
 
@@ -332,7 +333,7 @@ class Checkpointer:
             self._kept.discard(step)
         try:
             if _is_first_process() and self._path(step).exists():
-                self._path(step).rmtree()
+                files.delete(self._path(step))
         except OSError as error:
             _log.warning("cannot remove the remains in %s: %s", self._path(step), error)
 
@@ -376,7 +377,7 @@ def _share(names: list[str]) -> list[str]:
 
 def _saving_error(path: epath.Path, num_bytes: int, error: Exception) -> Exception:
     """Tensorstore tells of a full disk in words only."""
-    if any(code in str(error) for code in _NO_SPACE):
+    if is_full_disk(error) or any(code in str(error) for code in _NO_SPACE):
         return full_disk_error(str(path), num_bytes, error)
     if isinstance(error, (OSError, CheckpointError)):
         return error

@@ -191,12 +191,12 @@ def test_full_disk_is_told_with_path_and_bytes(tmp_path, small_disk):
     checkpointer = Checkpointer(str(small_disk / "checkpoints"))
     save_all(checkpointer, [1])
     with pytest.raises(FullDiskError) as raised:
-        big = {"w": jnp.zeros((512, 1024), jnp.float32), "key": jax.random.key(3)}
+        big = {"w": jnp.zeros((2048, 1024), jnp.float32), "key": jax.random.key(3)}
         checkpointer.save(2, big, {})
         checkpointer.wait()
     message = str(raised.value)
     assert f"cannot write '{small_disk}/checkpoints/00000002': No space left on device" in message
-    assert "it needs 2,097,160 bytes, " in message
+    assert "it needs 8,388,616 bytes, " in message
     assert [path.name for path in (small_disk / "checkpoints").iterdir()] == ["00000001"]
     assert restored_value(small_disk / "checkpoints") == 1.0
 
