@@ -122,8 +122,9 @@ class Checkpointer:
         try:
             self._arrays.save(path / files.STATE, arrays)
         except Exception as error:
+            told = _saving_error(path, num_bytes, error)
             self._give_up(step)
-            raise _saving_error(path, num_bytes, error) from error
+            raise told from error
         self._thread = threading.Thread(
             target=self._finish,
             args=(step, describe(arrays), encoded_host, num_bytes),
@@ -287,8 +288,8 @@ class Checkpointer:
             if said is not None:
                 raise failure if failure is not None else CheckpointError(said)
         except Exception as error:
-            self._give_up(step)
             self._error = _saving_error(path, num_bytes, error)
+            self._give_up(step)
 
     def _checksums_of_arrays(self, path: epath.Path, num_bytes: int) -> dict[str, int]:
         """Waits until all processes have written; each reads its share back."""
