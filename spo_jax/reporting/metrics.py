@@ -1,5 +1,6 @@
 """Metrics on disk: `metrics.jsonl`, always, and TensorBoard events beside it."""
 
+import contextlib
 import json
 import math
 import os
@@ -54,9 +55,12 @@ class MetricsWriter:
                 self._events.flush()
 
     def close(self) -> None:
-        self._file.close()
+        # `write` has flushed all it was given: what fails here was told there.
+        with contextlib.suppress(OSError):
+            self._file.close()
         if self._events:
-            self._events.close()
+            with contextlib.suppress(OSError):
+                self._events.close()
 
 
 def read_metrics(run_dir: str | os.PathLike[str], kind: str | None = None) -> list[dict]:
