@@ -59,25 +59,27 @@ class Policies:
           FullDiskError: nothing of the version is left then.
         """
         copy = self._copy(params)
-        target = self._directory / str(version)
-        num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(copy))
-        with writing(target, num_bytes):
-            self._directory.mkdir(parents=True, exist_ok=True)
-            if not target.exists():  # a redone step publishes the same policy
-                self._write(copy, version)
-            self._point_to(version)
-        self._remove_old()
+        self._write(copy, version)
         return copy
 
-    def _write(self, params: Any, version: int) -> None:
-        partial = self._directory / f".{version}.partial"
+    def _write(self, copy: Any, version: int) -> None:
+        target = self._directory / str(version)
+        with writing(target, sum(leaf.nbytes for leaf in jax.tree.leaves(copy))):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            if not target.exists():  # a redone step publishes the same policy
+                self._write_whole(copy, target)
+            self._point_to(version)
+        self._remove_old()
+
+    def _write_whole(self, copy: Any, target: Path) -> None:
+        partial = self._directory / f".{target.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            save_pretrained(partial, self._config, params, tokenizer=self._tokenizer)
+            save_pretrained(partial, self._config, copy, tokenizer=self._tokenizer)
         except OSError:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)  # it may be what fills the disk
             raise
-        partial.rename(self._directory / str(version))
+        partial.rename(target)
 
     def pin(self, versions: Iterable[int]) -> None:
         """Keeps versions, in place of those pinned before: checkpoints name them."""

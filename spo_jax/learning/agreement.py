@@ -4,6 +4,7 @@ Values go through the key-value store of `jax.distributed`'s coordinator and not
 a background thread may not start a computation that all processes must start in one order.
 """
 
+import collections
 import itertools
 import json
 from typing import Any
@@ -12,17 +13,19 @@ import jax
 from orbax.checkpoint import multihost
 
 _TIMEOUT_SECS = 1200
+_num_named: collections.Counter[str] = collections.Counter()  # names are used once
 
 
 class Agreement:
     """Gathers small values from all processes. Every process makes the same calls in one order.
 
     Args:
-      name: another one for everything that talks at the same time.
+      name: of what talks; every process makes as many of one name, in one order.
     """
 
     def __init__(self, name: str):
-        self._name = name
+        self._name = f"{name} {_num_named[name]}"
+        _num_named[name] += 1
         self._rounds = itertools.count()
 
     def gather(self, value: Any) -> list[Any]:
