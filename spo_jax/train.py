@@ -11,9 +11,9 @@ from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.acting.initial_values import InitialValueSettings
-from spo_jax.errors import UserError
+from spo_jax.errors import UserError, writing
 from spo_jax.judging import RewardMap, Verifier
-from spo_jax.learning import AdamW
+from spo_jax.learning import AdamW, CheckpointSettings
 from spo_jax.learning.optimizer import Optimizer
 from spo_jax.objectives import Objective, SoftPolicyOptimization
 from spo_jax.problems.prompts import PromptTemplate, Template
@@ -62,6 +62,7 @@ def train(
     evaluate_every: int = 0,
     reference_update_every: int = 0,
     checkpoint_every: int = 20,
+    checkpoints: CheckpointSettings = CheckpointSettings(),
     initial_values: InitialValueSettings = InitialValueSettings(),
     critic_optimizer: Optimizer | None = None,
     seed: int = 0,
@@ -91,6 +92,7 @@ def train(
       reference_update_every: updates after which the present policy becomes the reference; 0 keeps
         the first one. Much larger than `policy_sync_every`.
       checkpoint_every: updates between two checkpoints.
+      checkpoints: where they lie and which of them stay.
       initial_values: how Q_0 is estimated, where the objective reads it.
       critic_optimizer: of the value model, where the objective reads values; by default as the
         policy's.
@@ -105,6 +107,7 @@ def train(
       UserError: settings that do not fit together, before any long work.
       Stopped: after Ctrl-C or SIGTERM, with everything saved.
       NonFiniteLossError: names the trajectories; the last good state is saved.
+      FullDiskError, CheckpointError: something could not be written; the last checkpoint stands.
     """
     settings = dict(locals())
     _check(
@@ -129,6 +132,7 @@ def train(
     with contextlib.ExitStack() as stack:
         _open(directory, config or _description(settings), hosts)
         stack.callback(directory.close)
+        stack.enter_context(writing(run_dir))
         stop = stack.enter_context(StopRequest())
         parts = build_run_parts(
             directory,
@@ -149,9 +153,10 @@ def train(
             rewards=rewards,
             initial_values=initial_values,
             critic_optimizer=critic_optimizer or optimizer,
+            checkpoints=checkpoints,
             seed=seed,
         )
-        session = Session(parts, directory, stop, evaluation, hosts)
+        session = stack.enter_context(Session(parts, directory, stop, evaluation, hosts))
         first = session.restore(seed)
         metrics = MetricsWriter(run_dir, resume_step=first) if hosts.is_main else NoMetrics()
         stack.enter_context(contextlib.closing(metrics))
@@ -187,6 +192,7 @@ def train(
                 progress.update(session.step, _headline(learned))
                 session.check_stop()
             evaluate_if_due()
+            session.wait_for_checkpoint()
             session.write_token_values()
         summary = {}
         if hosts.is_main:

@@ -6,6 +6,7 @@ whole: it is written aside and renamed. Version 0 is the start itself and is not
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from spo_jax.errors import UserError
+from spo_jax.errors import UserError, writing
 from spo_jax.models import ModelConfig, load_pretrained, save_pretrained
 from spo_jax.models.transformer import logical_axes
 from spo_jax.placement import is_local, is_local_mesh, make_local_mesh, params_to_local
@@ -58,26 +59,21 @@ class Policies:
         self._mesh = mesh
         self._axes = logical_axes(config)
         self._writes = writes
-        self._pinned: int | None = None
+        self._pinned: set[int] = set()
         # A copy on the device, in another buffer than the learner's, which it is about to donate.
         self._copy = jax.jit(lambda p: jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), p))
 
     def publish(self, params: Any, version: int) -> Any:
-        """Writes a version and returns the device copy that samplers are to use from now on."""
+        """Writes a version and returns the device copy that samplers are to use from now on.
+
+        Raises:
+          FullDiskError: nothing of the version is left then.
+        """
         copy = self._copy(params)
         placed = self.placed(copy)
         files = placed if is_local(placed) else params_to_local(copy, make_local_mesh(), self._axes)
-        if not self._writes:
-            return placed
-        target = self._directory / str(version)
-        self._directory.mkdir(parents=True, exist_ok=True)
-        if not target.exists():  # a redone step publishes the same policy
-            partial = self._directory / f".{version}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            save_pretrained(partial, self._config, files, tokenizer=self._tokenizer)
-            partial.rename(target)
-        self._point_to(version)
-        self._remove_old()
+        if self._writes:
+            self._write(files, version)
         return placed
 
     def placed(self, params: Any) -> Any:
@@ -86,9 +82,28 @@ class Policies:
             return params
         return params_to_local(params, self._mesh, self._axes)
 
-    def pin(self, version: int) -> None:
-        """Keeps a version, in place of the one pinned before: a checkpoint names it."""
-        self._pinned = version
+    def _write(self, copy: Any, version: int) -> None:
+        target = self._directory / str(version)
+        with writing(target, sum(leaf.nbytes for leaf in jax.tree.leaves(copy))):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            if not target.exists():  # a redone step publishes the same policy
+                self._write_whole(copy, target)
+            self._point_to(version)
+        self._remove_old()
+
+    def _write_whole(self, copy: Any, target: Path) -> None:
+        partial = self._directory / f".{target.name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            save_pretrained(partial, self._config, copy, tokenizer=self._tokenizer)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)  # it may be what fills the disk
+            raise
+        partial.rename(target)
+
+    def pin(self, versions: Iterable[int]) -> None:
+        """Keeps versions, in place of those pinned before: checkpoints name them."""
+        self._pinned = set(versions)
 
     def load(self, version: int) -> Any:
         """Reads the parameters of a published version, in the published dtype."""
@@ -118,5 +133,5 @@ class Policies:
 
     def _remove_old(self) -> None:
         for version in self.versions()[: -self._keep]:
-            if version != self._pinned:
+            if version not in self._pinned:
                 shutil.rmtree(self._directory / str(version))

@@ -3,12 +3,14 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spo_jax.errors import UserError
 
 if TYPE_CHECKING:
+    from spo_jax.models import ModelConfig
     from spo_jax.tokenizers import Tokenizer
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -30,12 +32,23 @@ def add_conversion_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def convert(source: str | Path, args: argparse.Namespace) -> None:
+def convert(
+    source: str | Path,
+    args: argparse.Namespace,
+    params_of: "Callable[[ModelConfig], Any] | None" = None,
+) -> None:
     """Loads `source` and writes it to `args.directory`; prints what was written.
+
+    Args:
+      source: gives the configuration, the tokenizer and the parameters.
+      args: of the command.
+      params_of: gives other parameters of that configuration.
 
     Raises:
       UserError: the directory is not empty, or anything `load_pretrained` refuses.
     """
+    import jax
+
     from spo_jax.models import load_config, load_pretrained, save_pretrained
     from spo_jax.models.pretrained import check_vocabulary, resolve
 
@@ -45,27 +58,28 @@ def convert(source: str | Path, args: argparse.Namespace) -> None:
     tokenizer = None if args.without_tokenizer else _tokenizer(path)
     if tokenizer is not None:
         check_vocabulary(tokenizer, load_config(path))
-    pretrained = load_pretrained(path, param_dtype="published")
-    save_pretrained(
-        target,
-        pretrained.config,
-        pretrained.params,
-        tokenizer=tokenizer,
-        dtype=args.dtype or pretrained.dtypes,
-    )
+    if params_of is None:
+        pretrained = load_pretrained(path, param_dtype="published")
+        config, params = pretrained.config, pretrained.params
+        dtypes: Any = pretrained.dtypes
+    else:
+        config = load_config(path)
+        params, dtypes = params_of(config), None
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+    save_pretrained(target, config, params, tokenizer=tokenizer, dtype=args.dtype or dtypes)
     result = {
         "source": str(source),
         "directory": str(target),
-        "family": pretrained.config.family,
-        "num_parameters": pretrained.num_parameters,
-        "dtype": args.dtype or pretrained.config.param_dtype,
+        "family": config.family,
+        "num_parameters": num_parameters,
+        "dtype": args.dtype or config.param_dtype,
         "tokenizer": tokenizer is not None,
     }
     if args.json:
         print(json.dumps(result))
         return
     print(
-        f"{target}: {result['family']} model, {pretrained.num_parameters / 1e6:.1f}M parameters, "
+        f"{target}: {result['family']} model, {num_parameters / 1e6:.1f}M parameters, "
         f"{result['dtype']}, {'with' if tokenizer else 'without'} tokenizer"
     )
 

@@ -1,22 +1,28 @@
 """`spo export`: the policy a run trained, as a Hugging Face directory."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from spo_jax.commands.conversion import add_conversion_arguments, convert
 from spo_jax.errors import UserError
 
+if TYPE_CHECKING:
+    from spo_jax.models import ModelConfig
+
 HELP = "write a trained policy as a Hugging Face directory"
 
 _DESCRIPTION = """\
-Writes the newest policy that a run has published (or another one with --version) to DIR, with its
-tokenizer. transformers and vLLM load the directory.
+Writes the newest policy that a run has published (or another one with --version, or that of a
+checkpoint) to DIR, with its tokenizer. transformers and vLLM load the directory.
 """
 _EPILOG = """\
 examples:
   spo export runs/quickstart exported
   spo export runs/quickstart exported --dtype bfloat16 --version 40
   spo export runs/quickstart/policies/40 exported
+  spo export runs/quickstart exported --checkpoint best
 """
 
 
@@ -28,12 +34,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source", metavar="RUN_OR_POLICY_DIR", help="a run, or one published policy"
     )
     parser.add_argument("--version", metavar="N", help="of the run's policies; default: the newest")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="N|latest|best",
+        help="the policy of a run's checkpoint, in place of a published one",
+    )
+    parser.add_argument(
+        "--checkpoints", metavar="DIR", help="where they lie; default: the run's checkpoints/"
+    )
     add_conversion_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    convert(policy_directory(Path(args.source), args.version), args)
+    source = Path(args.source)
+    if args.checkpoint is None:
+        convert(policy_directory(source, args.version), args)
+        return 0
+    if args.version is not None:
+        raise UserError("--version and --checkpoint both choose a policy; give one of them")
+    published = policy_directory(source)  # for the configuration and the tokenizer
+    restore = _checkpointed_params(args.checkpoints or str(source / "checkpoints"), args.checkpoint)
+    convert(published, args, params_of=restore)
     return 0
+
+
+def _checkpointed_params(directory: str, which: str) -> "Callable[[ModelConfig], Any]":
+    """Returns what reads a checkpoint's parameters.
+
+    Raises:
+      UserError: there is no such checkpoint.
+    """
+    import jax
+
+    from spo_jax.learning import Checkpointer
+    from spo_jax.models.transformer import param_shapes
+
+    checkpointer = Checkpointer(directory)
+    steps, best = checkpointer.steps(), checkpointer.recorded_best()
+    named = {"latest": steps[-1:], "best": [step for step in best if step in steps][:1]}
+    chosen = named.get(which, [step for step in steps if str(step) == which])
+    if not chosen:
+        there = ", ".join(map(str, steps)) or "none"
+        raise UserError(f"{directory}: no checkpoint '{which}'; there are {there}")
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+
+    def restore(config: "ModelConfig") -> Any:
+        template = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+            param_shapes(config),
+        )
+        return checkpointer.restore_params(chosen[0], template)
+
+    return restore
 
 
 def policy_directory(source: Path, version: str | None = None) -> Path:

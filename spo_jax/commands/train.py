@@ -7,17 +7,21 @@ command again goes on where the run stopped.
   spo train --gin_file=configs/runs/quickstart.gin --run_dir=runs/a --gin.train.num_updates=10
 
 The comment at the head of each file in configs/runs/ lists the bindings that are usually changed.
-Exit status: 0 finished, 1 another host failed or died, 2 bad input, 3 a loss that is not finite,
-130 stopped with all saved.
+Ctrl-C or SIGTERM (a preemption notice) saves and stops; a second one stops at once.
+Exit status: 0 finished, 1 another process of the run failed or died, 2 bad input, 3 a loss that is
+not finite, 4 the disk is full or a checkpoint could not be saved, 130 stopped by a signal with all
+saved, 131 stopped at once.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spo_jax.commands import gin_config
+from spo_jax.errors import FullDiskError
 
 if TYPE_CHECKING:
     from spo_jax.running.hosts import Hosts
@@ -60,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, hosts: "Hosts") -> int:
-    from spo_jax.learning import NonFiniteLossError
+    from spo_jax.learning import CheckpointError, NonFiniteLossError
     from spo_jax.reporting.summary import format_summary
     from spo_jax.running.configurables import CONFIGURABLES
     from spo_jax.running.stopping import Stopped
@@ -78,6 +82,19 @@ def _run(args: argparse.Namespace, hosts: "Hosts") -> int:
     except NonFiniteLossError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
+    except (FullDiskError, CheckpointError) as error:
+        hosts.fail(error)
+        print(f"error: {error}", file=sys.stderr)
+        print(
+            f"'{args.run_dir}' stands as it was at its last checkpoint; with that put right, the "
+            "same command goes on from there",
+            file=sys.stderr,
+        )
+        return 4
+    except KeyboardInterrupt as interrupt:
+        hosts.fail(interrupt)
+        print("stopped at once, back to the last checkpoint", file=sys.stderr, flush=True)
+        os._exit(131)  # a checkpoint that is being written is not waited for
     if not hosts.is_main:
         return 0
     print(json.dumps(summary) if args.json else format_summary(summary))

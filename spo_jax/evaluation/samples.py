@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spo_jax.errors import writing
 from spo_jax.evaluation.pass_at_k import ProblemScore
 from spo_jax.types import Verdict
 
@@ -14,12 +15,13 @@ from spo_jax.types import Verdict
 def write_samples(path: str | os.PathLike[str], samples: Iterable[Mapping[str, Any]]) -> None:
     """Writes samples: each has at least 'problem_id', 'verdict' and 'num_tokens'."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        for sample in samples:
-            file.write(json.dumps(sample) + "\n")
-    partial.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as file:
+            for sample in samples:
+                file.write(json.dumps(sample) + "\n")
+        partial.replace(path)
 
 
 def read_samples(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

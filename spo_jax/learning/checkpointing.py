@@ -1,33 +1,48 @@
-"""Checkpoints of the learner's state and of the host's, committed together.
+"""Checkpoints of the learner's state and of the host's, committed together, beside the training.
 
-A checkpoint is a directory named by its step:
+A checkpoint is a directory named by its step; `checkpoint_files` says what lies in it. `save`
+returns when the state is copied to the host, so that the next update may destroy it; a thread
+writes the files, and the manifest when all of them are durable. The manifest is the commit, so
+nothing has to be renamed and a bucket serves as well as a disk. A directory without one is what a
+killed process left behind: it is reported by name and passed over. So is one whose bytes are not
+those that were written.
 
-  00000120/state/         arrays, written by Orbax: uncompressed, sharded by process
-  00000120/host.json      policy version, replay state, data cursors: whatever the loop needs
-  00000120/manifest.json  written last: the sizes of all files, the names and shapes of all arrays
-
-The manifest is the commit, so nothing has to be renamed and a bucket serves as well as a disk. A
-directory without one is what a killed process left behind: it is reported by name and passed over.
+Several processes make the same calls in the same order. Each writes and checks its own part of the
+arrays; process 0 writes the rest, deletes, and decides what is usable.
 """
 
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import orbax.checkpoint as ocp
 from etils import epath
 
-from spo_jax.errors import UserError
+from spo_jax.errors import UserError, full_disk_error, is_full_disk, writing
+from spo_jax.learning import checkpoint_files as files
+from spo_jax.learning.agreement import Agreement
+from spo_jax.learning.checkpoint_arrays import (
+    ArrayFiles,
+    check_arrays,
+    describe,
+    saved_dtypes,
+    stored_arrays,
+    with_dtypes,
+)
+from spo_jax.learning.checkpoint_files import DamagedError
+from spo_jax.learning.retention import BestSteps, CheckpointSettings
 
-_MANIFEST = "manifest.json"
-_HOST = "host.json"
-_STATE = "state"
+BEST = "best.json"
+_NO_SPACE = ("os_error_code='28'", "os_error_code='122'", "os_error_code='27'")
 
 _log = logging.getLogger(__name__)
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be saved; those before it stand."""
 
 
 class Restored(NamedTuple):
@@ -51,45 +66,117 @@ class Checkpointer:
 
     Args:
       directory: local, mounted or a bucket URL; created when first saved to.
-      keep: the newest checkpoints to keep, at least 1.
+      settings: which checkpoints stay; whether `save` waits for the files.
     """
 
-    def __init__(self, directory: str, *, keep: int = 3):
-        if keep < 1:
-            raise UserError(f"keep={keep} checkpoints must be at least 1")
+    def __init__(self, directory: str, settings: CheckpointSettings = CheckpointSettings()):
         is_url = "://" in directory
         self.directory = epath.Path(directory if is_url else os.path.abspath(directory))
-        self._keep = keep
-        self._arrays = ocp.PyTreeCheckpointer(use_ocdbt=True, use_zarr3=True, use_compression=False)
+        self._settings = settings
+        self._arrays = ArrayFiles()
+        self._agreement = Agreement(f"checkpoints {self.directory}")
+        self._best = BestSteps(settings)
+        self._load_best()
+        self._lock = threading.Lock()  # of what the saving thread changes
+        self._kept: set[int] = set()
+        self._damaged: set[int] = set()  # only their bytes tell
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
         return [step for step in self._found() if self._problem(step) is None]
 
-    def save(self, step: int, state: Any, host_state: Mapping[str, Any]) -> epath.Path:
-        """Commits one checkpoint, then deletes all but the newest `keep`. Returns its directory.
+    def kept(self) -> set[int]:
+        """Steps that a resumed run may go back to: those on disk and the one being written."""
+        with self._lock:
+            return set(self._kept)
 
-        A step that is already committed stays as it is.
+    def host_state(self, step: int) -> dict[str, Any]:
+        """What was saved as `host_state` with a complete checkpoint."""
+        return json.loads((self._path(step) / files.HOST).read_text())
+
+    def save(self, step: int, state: Any, host_state: Mapping[str, Any]) -> epath.Path:
+        """Starts to save a checkpoint, after the one before is done. Returns its directory.
+
+        When it is committed, what `CheckpointSettings` does not keep is deleted. A step that is
+        already committed stays as it is.
 
         Args:
           step: names the checkpoint.
-          state: a pytree of arrays; typed PRNG keys are fine.
-          host_state: what `json` can hold; floats keep every bit.
+          state: a pytree of arrays; typed PRNG keys are fine. May be donated after the call.
+          host_state: what `json` can hold; floats keep every bit. Encoded before the call returns.
+
+        Raises:
+          FullDiskError, CheckpointError: this or the checkpoint before could not be saved.
         """
+        self.wait()
         path = self._path(step)
-        if path.exists():
-            if self._problem(step) is None:
-                return path
-            path.rmtree()
         encoded_host = json.dumps(dict(host_state), indent=1)
-        arrays = {name: _as_data(leaf) for name, leaf in _named(state).items()}
-        # Orbax writes beside its target, renames, and waits for every process.
-        self._arrays.save(path / _STATE, arrays)
-        if jax.process_index() == 0:
-            (path / _HOST).write_text(encoded_host)
-            (path / _MANIFEST).write_text(json.dumps(_manifest(path, arrays), indent=1))
-            self._delete_old(step)
+        arrays = stored_arrays(state)
+        if not self._agreement.first(self._make_room(step) if _is_first_process() else None):
+            return path
+        num_bytes = sum(array.nbytes for array in arrays.values())
+        with self._lock:
+            self._kept.add(step)
+        try:
+            self._arrays.save(path / files.STATE, arrays)
+        except Exception as error:
+            told = _saving_error(path, num_bytes, error)
+            self._give_up(step)
+            raise told from error
+        self._thread = threading.Thread(
+            target=self._finish,
+            args=(step, describe(arrays), encoded_host, num_bytes),
+            name=f"checkpoint {step}",
+            daemon=True,
+        )
+        self._thread.start()
+        if not self._settings.asynchronous:
+            self.wait()
         return path
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is committed.
+
+        Raises:
+          FullDiskError, CheckpointError: it could not be saved.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def is_best(self, step: int, metrics: Mapping[str, float]) -> bool:
+        """Whether an evaluation of a step is among the best so far.
+
+        Raises:
+          UserError: it does not have the metric.
+        """
+        if not self._settings.keep_best:
+            return False
+        return self._agreement.first(self._best.would_take(step, self._settings.value(metrics)))
+
+    def record_best(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Notes that a saved step is among the best."""
+        with self._lock:
+            self._best.add(step, self._settings.value(metrics))
+            if _is_first_process():
+                files.write_whole(self.directory / BEST, json.dumps(self._best.to_json(), indent=1))
+
+    def best_steps(self) -> list[int]:
+        """Steps of the best checkpoints, best first."""
+        with self._lock:
+            return self._best.steps
+
+    def recorded_best(self) -> list[int]:
+        """Steps in `best.json`, best first, by whatever metric the run compared them."""
+        path = self.directory / BEST
+        return (
+            [item["step"] for item in json.loads(path.read_text())["best"]] if path.exists() else []
+        )
 
     def restore_latest(self, template: Any) -> Restored | None:
         """Restores the newest usable checkpoint, or returns None where none was ever committed.
@@ -101,40 +188,155 @@ class Checkpointer:
           UserError: the checkpoint is of another model or optimizer; or checkpoints were committed
             and all are damaged, so that starting over would lose a run in silence.
         """
+        self.wait()
+        found = [[step, self._problem(step)] for step in self._found()]
+        found = self._agreement.first(found)
         passed_over: list[str] = []
-        for step in reversed(self._found()):
-            problem = self._problem(step)
-            if problem is None:
-                restored = self._try_restore(step, template)
-                if isinstance(restored, tuple):
-                    return Restored(*restored, step, tuple(passed_over))
-                problem = restored
-            passed_over.append(f"checkpoint {self._path(step)} is passed over: {problem}")
-            _log.warning(passed_over[-1])
-        if any((self._path(step) / _MANIFEST).exists() for step in self._found()):
+        for step, problem in reversed(found):
+            try:
+                if problem is not None:
+                    raise DamagedError(problem)
+                state = self._restore(self._path(step), template)
+            except DamagedError as damage:
+                self._damaged.add(step)
+                passed_over.append(f"checkpoint {self._path(step)} is passed over: {damage}")
+                _log.warning(passed_over[-1])
+                continue
+            with self._lock:
+                self._kept = {s for s, problem in found if problem is None and s <= step}
+                self._best.keep_only(self._kept)
+            if _is_first_process():
+                self._delete_old(step)  # a process killed meanwhile did not come to its end
+            return Restored(state, self.host_state(step), step, tuple(passed_over))
+        if any((self._path(step) / files.MANIFEST).exists() for step, _ in found):
             raise UserError(
                 "no checkpoint can be restored; move the directory away to start over. "
                 + "; ".join(passed_over)
             )
         return None
 
-    def _try_restore(self, step: int, template: Any) -> tuple[Any, dict[str, Any]] | str:
-        """The state and the host's, or what is wrong with the files."""
+    def restore_params(self, step: int, template: Any) -> Any:
+        """Restores the policy's parameters of a checkpoint without the rest of its state.
+
+        Args:
+          step: of a complete checkpoint.
+          template: parameter tree of `jax.ShapeDtypeStruct`s with shardings; their dtypes do not
+            matter: parameters come as they were saved.
+
+        Raises:
+          UserError: the checkpoint is damaged, or of another model.
+        """
         path = self._path(step)
-        named = _named(template)
-        structs = {name: _data_struct(leaf) for name, leaf in named.items()}
-        saved = json.loads((path / _MANIFEST).read_text())["arrays"]
-        _check_arrays(path, saved, structs)
-        restore_args = ocp.checkpoint_utils.construct_restore_args(structs)
         try:
-            arrays = self._arrays.restore(
-                path / _STATE, args=ocp.args.PyTreeRestore(structs, restore_args)
-            )
-            host_state = json.loads((path / _HOST).read_text())
+            dtypes = saved_dtypes(files.read_manifest(path)["arrays"])
+            wanted = with_dtypes({"params": template}, dtypes)
+            return self._restore(path, wanted, prefix="params.")["params"]
+        except DamagedError as damage:
+            raise UserError(f"checkpoint {path} cannot be used: {damage}") from None
+
+    def _restore(self, path: epath.Path, template: Any, prefix: str = "") -> Any:
+        """What the template asks for, of the arrays whose names begin with a prefix.
+
+        Raises:
+          DamagedError, UserError.
+        """
+        manifest = files.read_manifest(path)
+        files.check_sizes(path, manifest)
+        check_arrays(path, manifest["arrays"], template, prefix)
+        self._check_bytes(path, manifest)
+        try:
+            return self._arrays.restore(path / files.STATE, template)
         except (ValueError, OSError, KeyError) as error:
-            return f"its files cannot be read ({type(error).__name__}: {str(error)[:200]})"
-        leaves = [_like(arrays[name], leaf) for name, leaf in named.items()]
-        return jax.tree.unflatten(jax.tree.structure(template), leaves), host_state
+            raise DamagedError(
+                f"its files cannot be read ({type(error).__name__}: {str(error)[:200]})"
+            ) from error
+
+    def _check_bytes(self, path: epath.Path, manifest: Mapping[str, Any]) -> None:
+        """Every process reads its share of the files. All raise DamagedError, or none."""
+        share = _share(list(manifest["files"]))
+        found = self._agreement.gather(files.changed_file(path, manifest, share))
+        for problem in found:
+            if problem is not None:
+                raise DamagedError(problem)
+
+    def _make_room(self, step: int) -> bool:
+        """Clears the way for a step; False if it is committed already."""
+        path = self._path(step)
+        if path.exists():
+            if self._problem(step) is None:
+                return False
+            files.delete(path)
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+        self._damaged.discard(step)
+        return True
+
+    def _finish(
+        self, step: int, described: Mapping[str, str], encoded_host: str, num_bytes: int
+    ) -> None:
+        """Waits for the arrays and commits; runs in a thread."""
+        path = self._path(step)
+        try:
+            sums = self._checksums_of_arrays(path, num_bytes)
+            failure = None
+            if _is_first_process():
+                try:
+                    self._commit(step, described, encoded_host, sums)
+                except Exception as error:
+                    failure = error
+            said = self._agreement.first(None if failure is None else str(failure))
+            if said is not None:
+                raise failure if failure is not None else CheckpointError(said)
+        except Exception as error:
+            self._error = _saving_error(path, num_bytes, error)
+            self._give_up(step)
+
+    def _checksums_of_arrays(self, path: epath.Path, num_bytes: int) -> dict[str, int]:
+        """Waits until all processes have written; each reads its share back."""
+        failure = None
+        sums: dict[str, int] = {}
+        try:
+            self._arrays.wait()
+            sums = files.checksums(path, _share(list(files.file_sizes(path))))
+        except Exception as error:
+            failure = error
+        replies = self._agreement.gather([None if failure is None else str(failure), sums])
+        for process, (problem, _) in enumerate(replies):
+            if problem is not None:
+                if failure is not None:
+                    raise failure
+                raise CheckpointError(f"process {process}: {problem}")
+        return {name: value for _, found in replies for name, value in found.items()}
+
+    def _commit(
+        self, step: int, described: Mapping[str, str], encoded_host: str, sums: dict[str, int]
+    ) -> None:
+        path = self._path(step)
+        files.write_whole(path / files.HOST, encoded_host)
+        sums |= files.checksums(path, [files.HOST])
+        files.write_manifest(path, described, files.file_sizes(path), sums)
+        self._delete_old(step)
+
+    def _delete_old(self, newest: int) -> None:
+        """Deletes what is not to stay of the checkpoints up to the newest."""
+        steps = [step for step in self._found() if step <= newest]
+        usable = [step for step in steps if self._problem(step) is None]
+        stay = self._settings.stay(usable, self.best_steps())
+        for step in steps:
+            if step not in stay:
+                files.delete(self._path(step))
+        with self._lock:
+            self._kept &= stay
+
+    def _give_up(self, step: int) -> None:
+        """Removes the remains of a save that failed: they may be what fills the disk."""
+        with self._lock:
+            self._kept.discard(step)
+        try:
+            if _is_first_process() and self._path(step).exists():
+                files.delete(self._path(step))
+        except OSError as error:
+            _log.warning("cannot remove the remains in %s: %s", self._path(step), error)
 
     def _path(self, step: int) -> epath.Path:
         return self.directory / f"{step:08d}"
@@ -147,85 +349,37 @@ class Checkpointer:
         return sorted(int(name) for name in names if name.isdecimal())
 
     def _problem(self, step: int) -> str | None:
-        """Why a checkpoint cannot be used, judged by its manifest and file sizes, or None."""
-        path = self._path(step)
+        """Why a checkpoint cannot be used, judged without reading its arrays, or None."""
+        if step in self._damaged:
+            return "it is damaged"
         try:
-            sizes = json.loads((path / _MANIFEST).read_text())["files"]
-        except FileNotFoundError:
-            return "half-written (it has no manifest)"
-        except (ValueError, KeyError):
-            return "half-written (its manifest cannot be read)"
-        for name, size in sizes.items():
-            file = path / name
-            if not file.exists():
-                return f"its file {name} is missing"
-            if file.stat().length != size:
-                return f"its file {name} has {file.stat().length} bytes, not {size}"
+            files.check_sizes(self._path(step), files.read_manifest(self._path(step)))
+        except DamagedError as damage:
+            return str(damage)
         return None
 
-    def _delete_old(self, newest: int) -> None:
-        complete = [step for step in self.steps() if step <= newest]
-        kept = complete[-self._keep :]
-        for step in self._found():
-            if step < newest and step not in kept:
-                (self._path(step) / _MANIFEST).unlink(missing_ok=True)
-                self._path(step).rmtree()
+    def _load_best(self) -> None:
+        try:
+            self._best.load_json(json.loads((self.directory / BEST).read_text()))
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError, TypeError) as error:
+            _log.warning("%s cannot be read: %s", self.directory / BEST, error)
 
 
-def _named(tree: Any) -> dict[str, Any]:
-    """Leaves by dotted name, in the tree's own order."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
+def _is_first_process() -> bool:
+    return jax.process_index() == 0
 
 
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def _share(names: list[str]) -> list[str]:
+    """This process's part of what all of them do together."""
+    return names[jax.process_index() :: jax.process_count()]
 
 
-def _as_data(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _data_struct(leaf: Any) -> jax.ShapeDtypeStruct:
-    """What is stored for a leaf of the template, with the leaf's sharding."""
-    data = jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
-    return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=leaf.sharding)
-
-
-def _like(data: jax.Array, leaf: Any) -> jax.Array:
-    """Stored data as what the template's leaf is."""
-    return jax.device_put(jax.random.wrap_key_data(data), leaf.sharding) if _is_key(leaf) else data
-
-
-def _manifest(path: epath.Path, arrays: Mapping[str, jax.Array]) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "arrays": {name: _described(array) for name, array in arrays.items()},
-        "files": {str(file.relative_to(path)): file.stat().length for file in _files(path)},
-    }
-
-
-def _files(path: epath.Path) -> Iterator[epath.Path]:
-    for child in path.iterdir():
-        if child.is_dir():
-            yield from _files(child)
-        else:
-            yield child
-
-
-def _described(array: Any) -> str:
-    return f"{array.dtype}{list(array.shape)}"
-
-
-def _check_arrays(path: epath.Path, saved: Mapping[str, str], wanted: Mapping[str, Any]) -> None:
-    """Raises UserError when the checkpoint holds another state than the template's."""
-    for name in sorted(saved.keys() | wanted.keys()):
-        there = saved.get(name, "nothing")
-        here = _described(wanted[name]) if name in wanted else "nothing"
-        if there != here:
-            raise UserError(
-                f"checkpoint {path} is of another model or optimizer: {name} is {there} there, "
-                f"{here} here"
-            )
+def _saving_error(path: epath.Path, num_bytes: int, error: Exception) -> Exception:
+    """Tensorstore tells of a full disk in words only."""
+    if is_full_disk(error) or any(code in str(error) for code in _NO_SPACE):
+        return full_disk_error(str(path), num_bytes, error)
+    if isinstance(error, (OSError, CheckpointError)):
+        return error
+    return CheckpointError(f"checkpoint {path} could not be saved: {error}")

@@ -1,5 +1,6 @@
 """Metrics on disk: `metrics.jsonl`, always, and TensorBoard events beside it."""
 
+import contextlib
 import json
 import math
 import os
@@ -8,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import tensorboardX
+
+from spo_jax.errors import writing
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -51,17 +54,21 @@ class MetricsWriter:
         values = {name: float(value) for name, value in sorted(metrics.items())}
         finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
         record = {"step": step, "kind": kind, "time": round(time.time(), 3), **finite}
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        if self._events:
-            for name, value in values.items():
-                self._events.add_scalar(name, value, step)
-            self._events.flush()
+        with writing(self._path):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+            if self._events:
+                for name, value in values.items():
+                    self._events.add_scalar(name, value, step)
+                self._events.flush()
 
     def close(self) -> None:
-        self._file.close()
+        # `write` has flushed all it was given: what fails here was told there.
+        with contextlib.suppress(OSError):
+            self._file.close()
         if self._events:
-            self._events.close()
+            with contextlib.suppress(OSError):
+                self._events.close()
 
 
 def read_metrics(run_dir: str | os.PathLike[str], kind: str | None = None) -> list[dict]:

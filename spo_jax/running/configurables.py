@@ -6,7 +6,7 @@ from typing import Any
 from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.acting.initial_values import InitialValueSettings
 from spo_jax.judging import ExactMatch, MathVerify, ReasoningGymVerifier, RewardMap
-from spo_jax.learning import AdamW
+from spo_jax.learning import AdamW, CheckpointSettings
 from spo_jax.objectives import (
     GRPO,
     PPO,
@@ -40,6 +40,7 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     AdamW,
     AdvantageRegression,
     BatchSettings,
+    CheckpointSettings,
     ContestRules,
     EvaluationSettings,
     ExactMatch,

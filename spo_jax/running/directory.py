@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import spo_jax
-from spo_jax.errors import UserError
+from spo_jax.errors import UserError, writing
 
 # May change from one attempt to the next: they do not change what an update computes.
-_OPERATIONAL = re.compile(r"train\.(num_updates|checkpoint_every|evaluate_every)\b|JudgeSettings\.")
+_OPERATIONAL = re.compile(
+    r"train\.(num_updates|checkpoint_every|evaluate_every)\b|train\.checkpoints = @"
+    r"|JudgeSettings\.|CheckpointSettings\.(?!directory)"
+)
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "transformers")
 
 
@@ -169,5 +172,6 @@ def _commit() -> str | None:
 
 def _write_whole(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
+    with writing(path, len(text)):
+        partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -18,7 +18,7 @@ from spo_jax.acting.policies import Policies
 from spo_jax.acting.problem_stream import ProblemStream
 from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap, Verifier
-from spo_jax.learning import Checkpointer, Learner, RowBucket, row_buckets
+from spo_jax.learning import Checkpointer, CheckpointSettings, Learner, RowBucket, row_buckets
 from spo_jax.learning.optimizer import Optimizer
 from spo_jax.models import ModelConfig, logical_axes, param_shapes, params_id
 from spo_jax.objectives import Objective
@@ -114,6 +114,7 @@ def build_run_parts(
     rewards: RewardMap,
     initial_values: InitialValueSettings,
     critic_optimizer: Optimizer,
+    checkpoints: CheckpointSettings,
     seed: int,
 ) -> RunParts:
     """Builds and checks all parts; compiles nothing yet."""
@@ -196,7 +197,7 @@ def build_run_parts(
             chunk_tokens=batch.logits_chunk_tokens,
         ),
         buckets=buckets,
-        checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
+        checkpointer=Checkpointer(checkpoints.directory or str(directory.checkpoints), checkpoints),
         policies=Policies(
             directory.policies,
             sampling.model.config,

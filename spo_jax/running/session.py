@@ -23,7 +23,7 @@ from spo_jax.acting.stored import add_stored_trajectories
 from spo_jax.acting.token_values import token_values
 from spo_jax.acting.written import add_written_solutions
 from spo_jax.evaluation import read_samples
-from spo_jax.learning import NonFiniteLossError, TrainState, make_batch
+from spo_jax.learning import CheckpointError, NonFiniteLossError, TrainState, make_batch
 from spo_jax.models import params_id
 from spo_jax.objectives.schedules import value_at
 from spo_jax.reporting.clock import PhaseClock
@@ -75,6 +75,21 @@ class Session:
         self._sampled_reference: Reference | None = None
         self._reference_version = 0
         self._host_state: dict[str, Any] = {}
+        self._named_versions: dict[int, tuple[int, int]] = {}  # of kept checkpoints
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Waits for the checkpoint being written, unless the run is to stop at once."""
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            return
+        try:
+            self.wait_for_checkpoint()
+        except (OSError, CheckpointError) as error:
+            if kind is None:
+                raise
+            say(f"the last checkpoint could not be saved either: {error}")
 
     def restore(self, seed: int) -> int:
         """Takes up the newest checkpoint, or starts. Returns the number of updates made.
@@ -95,7 +110,7 @@ class Session:
             parts.store.write_as(writer_id(self._hosts, self._generation))
             self._rewind(parts.replay.watermark)
             self._restore_reference(restored.host_state)
-            self._pin(restored.host_state)
+            self._name_versions()
             for line in restored.passed_over:
                 self._say(line)
             self._say(f"resumed after update {restored.step}")
@@ -197,6 +212,7 @@ class Session:
 
     def publish(self) -> None:
         """Gives the present policy to the sampler, and to whoever reads the run's policies."""
+        self._pin()
         with self.clock("publishing"):
             self._behavior = self._parts.policies.publish(self.state.params, self.step)
         self._policy_version = self.step
@@ -226,10 +242,16 @@ class Session:
         self._host_state = self._snapshot()
 
     def save(self) -> None:
-        """Commits a checkpoint of the last whole update."""
+        """Starts to write a checkpoint of the last whole update, after the one before."""
+        self._named_versions[self.step] = _versions(self._host_state)
         with self.clock("saving"):
             self._parts.checkpointer.save(self.step, self.state, self._host_state)
-        self._pin(self._host_state)
+        self._pin()
+
+    def wait_for_checkpoint(self) -> None:
+        """Waits until what `save` began is committed."""
+        with self.clock("saving"):
+            self._parts.checkpointer.wait()
 
     @contextlib.contextmanager
     def saving_on_stop(self) -> Iterator[None]:
@@ -239,6 +261,7 @@ class Session:
         except (Stopped, NonFiniteLossError):
             self._say(f"saving the state after update {self.step}")
             self.save()
+            self.wait_for_checkpoint()
             raise
 
     def evaluate(self) -> Evaluation:
@@ -253,6 +276,7 @@ class Session:
             result = read_evaluation(path, settings.ks)
         passes = ", ".join(f"pass@{k} {result.pass_at(k):.3f}" for k in settings.ks)
         self._say(f"evaluation after {self.step} updates: {passes}")
+        self._save_if_best(result)
         return result
 
     def _sample_evaluation(self, problems: Sequence[Problem], path: Path) -> None:
@@ -279,6 +303,12 @@ class Session:
             merge_evaluation(parts, problems, path)
             shutil.rmtree(part.parent)
         hosts.barrier("evaluation joined")
+
+    def _save_if_best(self, result: Evaluation) -> None:
+        checkpointer, metrics = self._parts.checkpointer, result.metrics()
+        if checkpointer.is_best(self.step, metrics):
+            self.save()
+            checkpointer.record_best(self.step, metrics)
 
     def write_token_values(self) -> None:
         """Scores a few answers of the last evaluation token by token, for the report."""
@@ -369,10 +399,19 @@ class Session:
         if parts.running_values is not None:
             parts.running_values.load_state_dict(host_state["running_values"])
 
-    def _pin(self, host_state: dict[str, Any]) -> None:
-        """What the newest checkpoint names stays, however much is published before the next."""
-        self._parts.policies.pin(host_state["policy_version"])
-        self._parts.references.pin(host_state.get("reference_version", 0))
+    def _name_versions(self) -> None:
+        """Reads which policies and references the kept checkpoints name."""
+        checkpointer = self._parts.checkpointer
+        self._named_versions = {
+            step: _versions(checkpointer.host_state(step)) for step in checkpointer.kept()
+        }
+
+    def _pin(self) -> None:
+        """What a kept checkpoint names stays, however much is published meanwhile."""
+        kept = self._parts.checkpointer.kept()
+        self._named_versions = {s: v for s, v in self._named_versions.items() if s in kept}
+        self._parts.policies.pin(policy for policy, _ in self._named_versions.values())
+        self._parts.references.pin(reference for _, reference in self._named_versions.values())
 
     def _snapshot(self) -> dict[str, Any]:
         values = self._parts.running_values
@@ -431,3 +470,8 @@ class Session:
             f"{added.num_added} trajectories of other stores"
             + (f" (left out: {left_out})" if left_out else "")
         )
+
+
+def _versions(host_state: dict[str, Any]) -> tuple[int, int]:
+    """The published policy and reference that a checkpoint needs."""
+    return host_state["policy_version"], host_state.get("reference_version", 0)

@@ -19,7 +19,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from spo_jax.errors import UserError
+from spo_jax.errors import UserError, writing
 
 _TEMPORARY = ".tmp"
 _CACHE = ".index"
@@ -115,7 +115,9 @@ class ObjectDirectory:
         a local disk, of the machine.
         """
         if self._local:
-            return self._create_local(Path(self._root) / name, data)
+            local = Path(self._root) / name
+            with writing(local, len(data)):
+                return self._create_local(local, data)
         path = f"{self._root}/{name}"
         if self._fs.exists(path):
             return False

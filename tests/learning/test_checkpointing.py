@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from spo_jax.errors import UserError
-from spo_jax.learning import Checkpointer, RowBucket, make_batch
+from spo_jax.learning import Checkpointer, CheckpointSettings, RowBucket, make_batch
 
 ROW = RowBucket(num_rows=1, row_length=40, completions_per_row=4, max_completion_tokens=8)
 HOST = {"policy_version": 3, "replay": {"watermark": ["a", 7]}, "cursor": 0.1 + 0.2}
@@ -21,6 +21,13 @@ def bits(state):
     return [np.asarray(leaf).tobytes() for leaf in data]
 
 
+def saved(checkpointer, step, state, host_state=HOST):
+    """The directory of a checkpoint that is committed."""
+    path = checkpointer.save(step, state, host_state)
+    checkpointer.wait()
+    return path
+
+
 @pytest.fixture
 def trained(make_learner, params, groups):
     """(learner, state after one update, the batch)."""
@@ -33,7 +40,7 @@ def trained(make_learner, params, groups):
 def test_restored_state_is_bit_equal_and_trains_on_identically(tmp_path, trained):
     learner, state, batch = trained
     before = bits(state)
-    Checkpointer(str(tmp_path)).save(1, state, HOST)
+    saved(Checkpointer(str(tmp_path)), 1, state, HOST)
     restored = Checkpointer(str(tmp_path)).restore_latest(learner.abstract_state())
     assert bits(restored.state) == before
     assert jax.tree.structure(restored.state) == jax.tree.structure(state)
@@ -49,7 +56,7 @@ def test_restored_state_is_bit_equal_and_trains_on_identically(tmp_path, trained
 
 def test_state_is_restored_onto_another_mesh(tmp_path, trained, make_learner):
     _, state, _ = trained
-    Checkpointer(str(tmp_path)).save(1, state, {})
+    saved(Checkpointer(str(tmp_path)), 1, state, {})
     spread = make_learner(data=2, fsdp=2, tensor=2)
     restored = Checkpointer(str(tmp_path)).restore_latest(spread.abstract_state()).state
     assert bits(restored) == bits(state)
@@ -63,12 +70,12 @@ def test_state_is_restored_onto_another_mesh(tmp_path, trained, make_learner):
 def test_trap_half_written_checkpoint_breaks_next_start(tmp_path, trained, caplog, left):
     learner, state, _ = trained
     checkpointer = Checkpointer(str(tmp_path))
-    checkpointer.save(1, state, {"which": "older"})
+    saved(checkpointer, 1, state, {"which": "older"})
     path = tmp_path / "00000002"
     if left == "nothing":
         path.mkdir()
     else:
-        checkpointer.save(2, state, {"which": "newer"})
+        saved(checkpointer, 2, state, {"which": "newer"})
         largest = max(path.rglob("*"), key=lambda file: file.stat().st_size)
         if left == "no_manifest":
             (path / "manifest.json").unlink()
@@ -84,7 +91,7 @@ def test_trap_half_written_checkpoint_breaks_next_start(tmp_path, trained, caplo
     assert len(restored.passed_over) == 1
     assert f"checkpoint {path} is passed over" in caplog.text
     # The step is reached again and saved again, over the remains.
-    checkpointer.save(2, state, {"which": "again"})
+    saved(checkpointer, 2, state, {"which": "again"})
     restored = checkpointer.restore_latest(learner.abstract_state())
     assert (restored.step, restored.host_state) == (2, {"which": "again"})
 
@@ -95,7 +102,7 @@ def test_starting_fresh_is_fine_only_where_nothing_was_committed(tmp_path, train
     assert checkpointer.restore_latest(learner.abstract_state()) is None
     (tmp_path / "runs" / "new" / "00000001").mkdir(parents=True)  # killed within the first save
     assert checkpointer.restore_latest(learner.abstract_state()) is None
-    path = checkpointer.save(1, state, {})
+    path = saved(checkpointer, 1, state, {})
     (path / "host.json").write_text("")
     with pytest.raises(UserError, match=r"no checkpoint can be restored.*host\.json has 0 bytes"):
         checkpointer.restore_latest(learner.abstract_state())
@@ -103,9 +110,9 @@ def test_starting_fresh_is_fine_only_where_nothing_was_committed(tmp_path, train
 
 def test_only_the_newest_are_kept(tmp_path, trained):
     _, state, _ = trained
-    checkpointer = Checkpointer(str(tmp_path), keep=2)
+    checkpointer = Checkpointer(str(tmp_path), CheckpointSettings(keep=2))
     for step in (5, 10, 15):
-        checkpointer.save(step, state, {})
+        saved(checkpointer, step, state, {})
     assert checkpointer.steps() == [10, 15]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000010", "00000015"]
 
@@ -113,21 +120,21 @@ def test_only_the_newest_are_kept(tmp_path, trained):
 def test_a_committed_step_stays_as_it_is(tmp_path, trained):
     learner, state, _ = trained
     checkpointer = Checkpointer(str(tmp_path))
-    checkpointer.save(1, state, {"which": "first"})
-    checkpointer.save(1, state, {"which": "second"})
+    saved(checkpointer, 1, state, {"which": "first"})
+    saved(checkpointer, 1, state, {"which": "second"})
     assert checkpointer.restore_latest(learner.abstract_state()).host_state == {"which": "first"}
 
 
 def test_host_state_that_json_cannot_hold_fails_before_anything_is_written(tmp_path, trained):
     _, state, _ = trained
     with pytest.raises(TypeError, match="not JSON serializable"):
-        Checkpointer(str(tmp_path)).save(1, state, {"array": np.zeros(2)})
+        saved(Checkpointer(str(tmp_path)), 1, state, {"array": np.zeros(2)})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_models_checkpoint_is_refused_by_name(tmp_path, trained):
     learner, state, _ = trained
-    Checkpointer(str(tmp_path)).save(1, state, {})
+    saved(Checkpointer(str(tmp_path)), 1, state, {})
     template = learner.abstract_state()
     embedding = template.params["embedding"]
     wrong = jax.ShapeDtypeStruct((64, 16), embedding.dtype, sharding=embedding.sharding)
@@ -137,6 +144,6 @@ def test_another_models_checkpoint_is_refused_by_name(tmp_path, trained):
         Checkpointer(str(tmp_path)).restore_latest(template)
 
 
-def test_keep_must_be_positive(tmp_path):
+def test_keep_must_be_positive():
     with pytest.raises(UserError, match="keep=0 checkpoints must be at least 1"):
-        Checkpointer(str(tmp_path), keep=0)
+        CheckpointSettings(keep=0)

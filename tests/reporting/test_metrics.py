@@ -1,9 +1,11 @@
 """metrics.jsonl: what a resumed run keeps, and lines that a crash tore."""
 
+import contextlib
 import math
 
 import pytest
 
+from spo_jax.errors import FullDiskError
 from spo_jax.reporting.clock import PhaseClock
 from spo_jax.reporting.metrics import MetricsWriter, read_metrics
 
@@ -81,3 +83,21 @@ def test_clock_sums_phases_and_starts_again(monkeypatch):
         raise KeyError
     assert clock.metrics() == {"time/sampling_secs": 5.0, "time/update_secs": 1.0}
     assert clock.metrics() == {}
+
+
+def test_full_disk_is_told_and_the_torn_line_is_dropped(small_disk):
+    writer = MetricsWriter(small_disk, tensorboard=False)
+    writer.write(1, {"loss/total": 1.0})
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while filler.write(b"0" * 4096):
+            pass
+    long = {f"metric/{i}": 0.5 for i in range(1000)}  # more than is left of the file's last page
+    with pytest.raises(
+        FullDiskError, match=rf"cannot write '{small_disk}/metrics\.jsonl': No space"
+    ):
+        writer.write(2, long)
+    (small_disk / "filler").unlink()
+    assert [record["step"] for record in read_metrics(small_disk)] == [1]
+    resumed = MetricsWriter(small_disk, resume_step=1, tensorboard=False)
+    resumed.write(2, long)
+    assert [record["step"] for record in read_metrics(small_disk)] == [1, 2]
