@@ -40,6 +40,9 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def is_requested(self) -> bool:
+        return self.requested
+
     def check(self) -> None:
         """Raises Stopped if a stop was asked for."""
         if self.requested:

@@ -1,18 +1,13 @@
 """Learner and actors side by side: threads and processes, back-pressure, staleness, failures."""
 
-import collections
 
-import numpy as np
 import pytest
 
-from spo_jax.acting.actor import Actor
 from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.acting.signals import read_actor, read_learner
-from spo_jax.errors import UserError
 from spo_jax.reporting.metrics import read_metrics
 from spo_jax.running.actor_settings import ActorSettings
-from spo_jax.running.settings import MeshShape
-from spo_jax.trajectories import ReplayConfig, TrajectoryStore
+from spo_jax.trajectories import TrajectoryStore
 
 QUICK = {"heartbeat_secs": 0.2, "dead_after_secs": 2.0, "poll_secs": 0.02}
 
