@@ -135,13 +135,13 @@ class ActorWatch:
             seen.status = dataclasses.replace(seen.status, detail="")
 
     def _is_slow(self, seen: _Seen) -> bool:
-        """Whether its round takes several times what a round takes the actors in the median."""
+        """Whether its round takes several times what a round takes the others in the median."""
         costs = [
             _busy(each.status) / each.status.num_groups
             for each in self._seen.values()
-            if each.status.num_groups
+            if each is not seen and each.status.num_groups
         ]
-        if len(costs) < 2:
+        if not costs:
             return False
         usual = statistics.median(costs) * self._groups_per_round
         return _busy(seen.status) - seen.busy_at_commit > _SLOW_FACTOR * usual

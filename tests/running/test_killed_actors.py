@@ -1,6 +1,6 @@
 """A learner and two `spo actor` processes, all killed once and started again.
 
-    pytest -m slow tests/running/test_killed_actors.py
+pytest -m slow tests/running/test_killed_actors.py
 """
 
 import collections
