@@ -23,7 +23,8 @@ class ActorSettings:
         alone. They may join a run of mode 'thread' as well.
       problems_per_round: that an actor asks and commits together; 0 is `problems_per_update *
         collect_every`.
-      max_queued: groups of samples that were not drawn yet, at which actors wait; 0 is two rounds.
+      max_queued: groups of samples that were not drawn yet, at which actors wait; 0 is two rounds,
+        and at least a round and an update.
       max_pending_rounds: sampled rounds that may wait for verdicts while another is sampled.
       fresh_fraction: of an update's problems that must have samples which no update has drawn; the
         learner waits for them. 1 uses every group once before any is used again; 0 never waits.
@@ -91,11 +92,11 @@ class ActorSettings:
             )
         asked = self.problems_per_round or batch.problems_per_update * collect_every
         asked = min(asked, num_problems)
-        max_queued = self.max_queued or max(2 * asked, 2 * batch.problems_per_update)
-        least = max(asked, batch.problems_per_update)
+        least = asked + batch.problems_per_update
+        max_queued = self.max_queued or max(2 * asked, least)
         if max_queued < least:
             raise UserError(
-                f"max_queued={max_queued} groups must be at least problems_per_round={asked} and "
+                f"max_queued={max_queued} groups must be at least problems_per_round={asked} + "
                 f"problems_per_update={batch.problems_per_update}"
             )
         return RoundSettings(

@@ -19,7 +19,11 @@ import spo_jax
 from spo_jax.errors import UserError
 
 # May change from one attempt to the next: they do not change what an update computes.
-_OPERATIONAL = re.compile(r"train\.(num_updates|checkpoint_every|evaluate_every)\b|JudgeSettings\.")
+_OPERATIONAL = re.compile(
+    r"train\.(num_updates|checkpoint_every|evaluate_every)\b|JudgeSettings\."
+    r"|ActorSettings\.(max_queued|max_pending_rounds|wait_limit_secs|when_alone"
+    r"|heartbeat_secs|dead_after_secs|poll_secs)\b"
+)
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "transformers")
 
 

@@ -170,9 +170,10 @@ class AsyncSupply:
         self._tell(done=True)
 
     def _is_enough(self, needed: int) -> bool:
-        """A full queue has to do, too, should its groups be of few problems."""
-        num_problems = len(self._fresh.problem_ids)
-        return num_problems >= needed or self._fresh.num_groups >= self._parts.rounds.max_queued
+        """A queue that has no room for a round has to do, should its groups be of few problems."""
+        rounds = self._parts.rounds
+        is_full = self._fresh.num_groups + rounds.num_problems > rounds.max_queued
+        return len(self._fresh.problem_ids) >= needed or is_full
 
     def _check_thread(self) -> None:
         if self._thread is not None:
