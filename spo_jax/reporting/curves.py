@@ -250,13 +250,13 @@ def time_figure(record: RunRecord, missing: list[str]) -> list[str]:
 
 def actors_figure(record: RunRecord) -> list[str]:
     """Seconds of the actors by activity, where a run had some beside the learner."""
-    last = record.train[-1] if record.train else {}
-    names = [
+    names = {
         name
-        for name in last
+        for each in record.train
+        for name in each
         if name.startswith("actors/") and name.endswith("_secs") and name.count("/") == 1
-    ]
-    parts = {_phase(name): record.points(name) for name in names if name != "actors/wait_secs"}
+    }
+    parts = {_phase(name): record.points(name) for name in names - {"actors/wait_secs"}}
     if not parts:
         return []
     largest_first = sorted(parts, key=lambda name: -sum(y or 0 for _, y in parts[name]))

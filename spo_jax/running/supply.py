@@ -116,8 +116,6 @@ class AsyncSupply:
 
     def __enter__(self) -> Self:
         self._look_at_store()
-        if self._thread is not None:
-            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,6 +130,8 @@ class AsyncSupply:
           Stopped: a stop was asked for.
         """
         parts = self._parts
+        if self._thread is not None:
+            self._thread.start()
         needed = math.ceil(self._settings.fresh_fraction * parts.batch.problems_per_update)
         began = alive_at = said_at = time.monotonic()
         with self._session.clock("waiting"):
