@@ -3,23 +3,24 @@
 import contextlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 from spo_jax.acting.actor import CollectReport
 from spo_jax.acting.heartbeat import Heartbeat
-from spo_jax.acting.policies import Policies
+from spo_jax.acting.policy_mirror import MirroredPolicies, PolicyMirror
 from spo_jax.acting.policy_sources import PublishedPolicies
 from spo_jax.acting.shared_files import SharedFiles
-from spo_jax.acting.signals import ActorStatus, LearnerStatus, read_learner
+from spo_jax.acting.signals import ACTORS_FOLDER, ActorStatus, LearnerStatus, read_learner
 from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap, Verifier
 from spo_jax.problems.prompts import PromptTemplate, Template
 from spo_jax.reporting.progress import format_secs, say
 from spo_jax.running.actor_building import build_loop
 from spo_jax.running.actor_settings import ActorSettings
-from spo_jax.running.directory import RunDirectory
 from spo_jax.running.parts import WRITER_ID
 from spo_jax.running.sampling_parts import build_sampling, load_train_problems
 from spo_jax.running.settings import (
@@ -60,7 +61,7 @@ def act(
     under the same name goes on after its last commit.
 
     Args:
-      run_dir: of the run, as this machine sees it.
+      run_dir: of the run, as this machine sees it, or its `ActorSettings.shared_url`.
       actor_id: names the actor; every actor of a run needs a name of its own.
       policy, problems, prompt, rollouts, replay, batch, actors, rewards, collect_every, seed: as
         the run has them.
@@ -83,9 +84,11 @@ def act(
             f"mode='{actors.mode}' of ActorSettings: this run samples by itself; actors work for "
             "runs of mode 'remote' or 'thread'"
         )
-    directory, files = RunDirectory(run_dir), SharedFiles(run_dir)
+    url = actors.shared_url or run_dir
+    files = SharedFiles(url)
     stop = stop or StopRequest()
     with contextlib.ExitStack() as stack:
+        scratch = files.local_path or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         heartbeat = Heartbeat(files, actor_id, every_secs=actors.heartbeat_secs)
         stack.enter_context(heartbeat)
         sampling = build_sampling(
@@ -94,7 +97,7 @@ def act(
             prompt=prompt,
             rollouts=rollouts,
             judge=judge,
-            verdicts_path=str(directory.actors / f"{actor_id}.verdicts.jsonl"),
+            verdicts_path=str(scratch / ACTORS_FOLDER / f"{actor_id}.verdicts.jsonl"),
         )
         train_problems = load_train_problems(problems, sampling, rollouts)
         rounds = actors.rounds(batch, replay, collect_every, len(train_problems))
@@ -103,7 +106,7 @@ def act(
         if run_id is None:
             return heartbeat.status
         policies = PublishedPolicies(
-            Policies(directory.policies, sampling.model.config, sampling.tokenizer),
+            MirroredPolicies(PolicyMirror(url), sampling.model.config),
             lambda: sampling.params,
             learner.attempt,
         )
@@ -117,7 +120,7 @@ def act(
             policies,
             heartbeat,
             learner.read,
-            store_url=directory.store_url,
+            store_url=url,
             rewards=rewards,
             rollouts=rollouts,
             run_id=run_id,

@@ -126,7 +126,7 @@ def train(
         reference_update_every=reference_update_every,
         collect_every=collect_every,
     )
-    directory = RunDirectory(run_dir)
+    directory = RunDirectory(run_dir, actors.shared_url)
     with contextlib.ExitStack() as stack:
         directory.open(config or _description(settings))
         stack.callback(directory.close)

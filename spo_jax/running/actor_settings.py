@@ -36,6 +36,8 @@ class ActorSettings:
       devices: of this process that the thread's actor gets, the last ones; the learner's mesh has
         the others. None is one where there are several, and to share the only one; 0 is to share,
         for a learner on one device.
+      shared_url: a directory or bucket (gs://, s3://) where trajectories, policies and reports lie
+        instead of in the run's directory, for actors that do not see that; '' for the latter.
     """
 
     mode: Mode = "inline"
@@ -49,6 +51,7 @@ class ActorSettings:
     dead_after_secs: float = 60.0
     poll_secs: float = 0.5
     devices: int | None = None
+    shared_url: str = ""
 
     def __post_init__(self) -> None:
         for name, known in (("mode", get_args(Mode)), ("when_alone", get_args(WhenAlone))):
@@ -60,6 +63,8 @@ class ActorSettings:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 0")
         if not 0 <= self.fresh_fraction <= 1:
             raise UserError(f"fresh_fraction={self.fresh_fraction} must lie in [0, 1]")
+        if self.shared_url and not self.is_async:
+            raise UserError(f"shared_url='{self.shared_url}' needs mode 'thread' or 'remote'")
         for name in ("wait_limit_secs", "heartbeat_secs", "poll_secs"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name}={getattr(self, name)} must be above 0")

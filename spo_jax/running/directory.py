@@ -31,16 +31,19 @@ class RunDirectory:
     """Paths of a run, its lock and its records.
 
     Attributes:
-      path: of the directory. store_url: of the trajectory store.
+      path: of the directory.
+      shared_url: where actors find what they need and put what they make; by default here.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, shared_url: str = ""):
         self.path = Path(path)
+        self.shared_url = shared_url or str(self.path)
         self._lock: IO[str] | None = None
 
     @property
     def store_url(self) -> str:
-        return str(self.path)
+        """Of the trajectory store."""
+        return self.shared_url
 
     @property
     def policies(self) -> Path:
@@ -53,10 +56,6 @@ class RunDirectory:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
-
-    @property
-    def actors(self) -> Path:
-        return self.path / "actors"
 
     @property
     def verdicts(self) -> Path:

@@ -13,6 +13,7 @@ from spo_jax.acting.initial_values import (
     RunningInitialValues,
 )
 from spo_jax.acting.policies import Policies
+from spo_jax.acting.policy_mirror import PolicyMirror
 from spo_jax.acting.problem_stream import ProblemStream
 from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap, Verifier
@@ -186,7 +187,7 @@ def build_run_parts(
         ),
         buckets=buckets,
         checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
-        policies=Policies(directory.policies, sampling.model.config, sampling.tokenizer),
+        policies=_policies(directory, sampling, actors),
         references=Policies(
             directory.references,
             sampling.model.config,
@@ -205,6 +206,14 @@ def build_run_parts(
         rounds=rounds,
         is_async=actors.is_async,
     )
+
+
+def _policies(directory: RunDirectory, sampling: SamplingParts, actors: ActorSettings) -> Policies:
+    parts = (directory.policies, sampling.model.config, sampling.tokenizer)
+    if not actors.shared_url:
+        return Policies(*parts)
+    mirror = PolicyMirror(actors.shared_url)
+    return Policies(*parts, on_written=mirror.put, on_rewind=mirror.rewind)
 
 
 def _reference(
