@@ -30,7 +30,7 @@ from spo_jax.running.settings import (
     ProblemSource,
     RolloutSettings,
 )
-from spo_jax.running.stopping import StopRequest
+from spo_jax.running.stopping import Stopped, StopRequest
 from spo_jax.trajectories import ReplayConfig
 from spo_jax.trajectories.streams import check_word
 
@@ -74,6 +74,7 @@ def act(
       What the actor did.
 
     Raises:
+      Stopped: a stop was asked for; what was under way is lost, what was committed is not.
       UserError: bad settings, or an actor of that name is alive.
     """
     check_word(actor_id, "actor_id")
@@ -104,7 +105,7 @@ def act(
         learner = _LearnerView(files, every_secs=actors.poll_secs)
         run_id = _wait_for_run(learner, stop.is_requested, actors.poll_secs)
         if run_id is None:
-            return heartbeat.status
+            raise Stopped
         policies = PublishedPolicies(
             MirroredPolicies(PolicyMirror(url), sampling.model.config),
             lambda: sampling.params,
@@ -128,6 +129,7 @@ def act(
             on_commit=lambda number, report: _committed(actor_id, number, report, log),
         )
         loop.run(stop.is_requested)
+        stop.check()  # what is with the judge is not waited for
         return heartbeat.status
 
 

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     from spo_jax.act import act
     from spo_jax.running.configurables import CONFIGURABLES
-    from spo_jax.running.stopping import StopRequest
+    from spo_jax.running.stopping import Stopped, StopRequest
     from spo_jax.train import train
 
     with contextlib.ExitStack() as stack:
@@ -66,18 +66,22 @@ def run(args: argparse.Namespace) -> int:
         settings = gin_config.configured_arguments(train, CONFIGURABLES, files, args.gin_bindings)
         shared = inspect.signature(act).parameters
         settings = {name: value for name, value in settings.items() if name in shared}
-        status = act(
-            args.run_dir,
-            actor_id=args.actor_id,
-            commit_log=args.commit_log,
-            stop=stop,
-            **settings,
-        )
+        try:
+            status = act(
+                args.run_dir,
+                actor_id=args.actor_id,
+                commit_log=args.commit_log,
+                stop=stop,
+                **settings,
+            )
+        except Stopped:
+            print(f"{args.actor_id}: stopped; the same command goes on", file=sys.stderr)
+            return 130
     if args.json:
         print(json.dumps(dataclasses.asdict(status)))
     else:
         print(f"{args.actor_id}: {status.num_rounds} rounds in all, {status.num_groups} groups now")
-    return 130 if stop.requested else 0
+    return 0
 
 
 def _saved_config(run_dir: str, should_stop: Callable[[], bool]) -> str | None:

@@ -153,6 +153,8 @@ def build_run_parts(
         run_id=directory.path.name,
         seed=seed,
     )
+    policies = _policies(directory, sampling, actors)
+    stack.callback(policies.close)
     frozen = _reference(objective, reference, sampling)
     return RunParts(
         sampling=sampling,
@@ -187,7 +189,7 @@ def build_run_parts(
         ),
         buckets=buckets,
         checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
-        policies=_policies(directory, sampling, actors),
+        policies=policies,
         references=Policies(
             directory.references,
             sampling.model.config,

@@ -201,10 +201,12 @@ class AsyncSupply:
             },
             done=done,
         )
-        if status != self._told:
+        if status == self._told:
+            return
+        if self._thread is not None:
+            self._thread.tell(status)
+        with contextlib.suppress(OSError):  # the disk or the network: told at the next look
             write_learner(self._files, status)
-            if self._thread is not None:
-                self._thread.tell(status)
             self._told = status
 
     def _goes_on_alone(self) -> bool:

@@ -47,18 +47,30 @@ def assert_drawn_once(run_dir, num_updates):
 
 @pytest.mark.parametrize("devices", [0, 1])
 def test_a_thread_samples_while_the_learner_learns(
-    tmp_path, uniform_checkpoint, tiny_task, devices
+    tmp_path, uniform_checkpoint, tiny_task, devices, monkeypatch
 ):
-    """On the learner's own device, and on one of its own."""
+    """On the learner's own device, and on one of its own; stopped and resumed in between."""
     run_dir = tmp_path / "run"
-    tiny_task(
-        run_dir,
-        uniform_checkpoint,
-        actors=settings(devices=devices),
-        num_updates=8,
-        policy_sync_every=2,
-        replay=ReplayConfig(offline_fraction=0.0, max_staleness=8),
-    )
+    changes = {
+        "actors": settings(devices=devices),
+        "num_updates": 8,
+        "policy_sync_every": 2,
+        "checkpoint_every": 3,
+        "replay": ReplayConfig(offline_fraction=0.0, max_staleness=8),
+    }
+    publish = Session.publish
+
+    def stopping(self):
+        self._stop.requested = True
+        publish(self)
+
+    monkeypatch.setattr(Session, "publish", stopping)
+    with pytest.raises(Stopped):
+        tiny_task(run_dir, uniform_checkpoint, **changes)
+    monkeypatch.setattr(Session, "publish", publish)
+    before = {t.trajectory_id for t in online(run_dir)}
+    tiny_task(run_dir, uniform_checkpoint, **changes)
+    assert before <= {t.trajectory_id for t in online(run_dir)}
     assert_drawn_once(run_dir, 8)
     records = read_metrics(run_dir, "train")
     assert max(record["data/staleness_max"] for record in records) <= 8
@@ -68,7 +80,7 @@ def test_a_thread_samples_while_the_learner_learns(
     status = read_learner(SharedFiles(str(run_dir)))
     assert status.done and status.step == 8
     actor = read_actor(SharedFiles(str(run_dir)), "thread0")
-    assert actor.state == "ended" and actor.num_groups * 8 == len(online(run_dir))
+    assert actor.state == "ended" and actor.num_rounds * PER_UPDATE == len(online(run_dir))
 
 
 def start_actor(run_dir, checkpoint, task_file, actor_id, actors, stop):
@@ -124,6 +136,7 @@ def test_actors_elsewhere_come_and_go_while_the_learner_is_stopped_and_resumed(
     threads["a0"].join(timeout=60)
     assert not threads["a0"].is_alive() and threads["a1"].is_alive()
     assert not read_learner(SharedFiles(str(run_dir))).done
+    assert [type(error) for error in threads["a0"].failures] == [Stopped]
     stops["a0"] = StopRequest()
     threads["a0"] = start("a0")
     monkeypatch.setattr(Session, "publish", publish)
@@ -166,6 +179,7 @@ def test_without_actors_the_run_stops_or_goes_on_with_what_there_is(
     assert [record["data/offline_fraction"] for record in records] == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_initial_values_are_estimated_for_what_was_drawn(tmp_path, uniform_checkpoint, tiny_task):
     """Actors know no reference: the learner samples it where it needs to."""
     bindings = [
