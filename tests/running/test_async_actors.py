@@ -149,6 +149,23 @@ def test_actors_elsewhere_come_and_go_while_the_learner_is_stopped_and_resumed(
     assert min(rounds.values()) > 0 and sum(rounds.values()) * PER_UPDATE == len(online(run_dir))
 
 
+def test_actors_that_see_a_bucket_and_nothing_of_the_run(
+    tmp_path, uniform_checkpoint, tiny_task, tiny_task_file
+):
+    url = f"memory://{tmp_path.name}"
+    actors, stop = settings("remote", shared_url=url), StopRequest()
+    thread = start_actor(
+        tmp_path / "nowhere", uniform_checkpoint, tiny_task_file, "a0", actors, stop
+    )
+    tiny_task(tmp_path / "run", uniform_checkpoint, actors=actors, num_updates=3)
+    thread.join(timeout=60)
+    assert not thread.is_alive() and not thread.failures
+    stored = online(url)
+    assert len(stored) >= 3 * PER_UPDATE and max(t.policy_version for t in stored) > 0
+    assert not (tmp_path / "run" / "trajectories").exists()
+    assert "train.actors" in SharedFiles(url).read_text("config.gin")
+
+
 def test_what_ends_the_thread_ends_the_run(tmp_path, uniform_checkpoint, tiny_task, monkeypatch):
     begin, rounds = Actor.begin, []
 
