@@ -15,7 +15,7 @@ from spo_jax.running.actor_watch import ActorWatch
 from spo_jax.running.parts import WRITER_ID, RunParts
 from spo_jax.running.session import Session
 from spo_jax.running.stopping import ActorsLostError, StopRequest
-from spo_jax.trajectories import FreshGroups
+from spo_jax.trajectories import FreshGroups, Watermark
 
 _SAY_EVERY_SECS = 10.0
 
@@ -112,6 +112,7 @@ class AsyncSupply:
             dead_after_secs=settings.dead_after_secs,
         )
         self._fresh = FreshGroups(0, ())
+        self._looked_at: tuple[Watermark, int] | None = None
         self._told: LearnerStatus | None = None
 
     def __enter__(self) -> Self:
@@ -157,7 +158,7 @@ class AsyncSupply:
 
     def drawn(self) -> None:
         self._check_thread()
-        self._look_at_store()
+        self._look_at_store(has_drawn=True)
 
     def published(self) -> None:
         if self._thread is not None:
@@ -179,10 +180,12 @@ class AsyncSupply:
         if self._thread is not None:
             self._thread.check()
 
-    def _look_at_store(self) -> None:
-        replay = self._parts.replay
-        replay.advance()
-        self._fresh = replay.fresh(self._session.step)
+    def _look_at_store(self, *, has_drawn: bool = False) -> None:
+        """Counts what is fresh, if anything can have changed: it takes a look at every row."""
+        replay, step = self._parts.replay, self._session.step
+        before, self._looked_at = self._looked_at, (replay.advance(), step)
+        if has_drawn or before != self._looked_at:
+            self._fresh = replay.fresh(step)
         self._tell()
 
     def _tell(self, *, done: bool = False) -> None:

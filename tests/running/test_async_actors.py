@@ -45,14 +45,19 @@ def assert_drawn_once(run_dir, num_updates):
     assert set(names.values()) == {1} and len(names) >= num_updates * PER_UPDATE
 
 
-@pytest.mark.parametrize("devices", [0, 1])
+def test_a_thread_may_share_the_learners_device(tmp_path, uniform_checkpoint, tiny_task):
+    run_dir = tmp_path / "run"
+    tiny_task(run_dir, uniform_checkpoint, actors=settings(devices=0), num_updates=4)
+    assert_drawn_once(run_dir, 4)
+
+
 def test_a_thread_samples_while_the_learner_learns(
-    tmp_path, uniform_checkpoint, tiny_task, devices, monkeypatch
+    tmp_path, uniform_checkpoint, tiny_task, monkeypatch
 ):
-    """On the learner's own device, and on one of its own; stopped and resumed in between."""
+    """On a device of its own; the run is stopped and resumed in between."""
     run_dir = tmp_path / "run"
     changes = {
-        "actors": settings(devices=devices),
+        "actors": settings(devices=1),
         "num_updates": 8,
         "policy_sync_every": 2,
         "checkpoint_every": 3,
