@@ -4,6 +4,7 @@ Every process calls these functions in the same order: they move data between de
 moved one by one, so that one of them at a time is there twice.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -14,22 +15,23 @@ from spo_jax.errors import UserError
 from spo_jax.sharding import MESH_AXES, param_shardings
 
 
-def make_local_mesh(*, tensor: int = 1) -> Mesh:
-    """Returns a mesh over the devices of this process, with the axes of the learner's.
+def make_local_mesh(devices: Iterable[jax.Device], *, tensor: int = 1) -> Mesh:
+    """Returns a mesh over those devices that are this process's, with the axes of the learner's.
 
     Args:
+      devices: of the learner's mesh.
       tensor: devices each layer is split over; the others hold copies.
 
     Raises:
       UserError: `tensor` does not divide the number of devices.
     """
-    devices = _by_process()[jax.process_index()]
-    if tensor < 1 or len(devices) % tensor:
+    own = _by_process(devices)[jax.process_index()]
+    if tensor < 1 or len(own) % tensor:
         raise UserError(
-            f"tensor={tensor} of the sampler must divide the {len(devices)} devices of a host"
+            f"tensor={tensor} of the sampler must divide the {len(own)} devices of a host"
         )
-    shape = dict.fromkeys(MESH_AXES, 1) | {"data": len(devices) // tensor, "tensor": tensor}
-    return Mesh(np.array(devices).reshape(tuple(shape.values())), MESH_AXES)
+    shape = dict.fromkeys(MESH_AXES, 1) | {"data": len(own) // tensor, "tensor": tensor}
+    return Mesh(np.array(own).reshape(tuple(shape.values())), MESH_AXES)
 
 
 def is_local_mesh(mesh: Mesh) -> bool:
@@ -47,14 +49,16 @@ def to_local(array: jax.Array, mesh: Mesh, spec: PartitionSpec) -> jax.Array:
     """The array on a mesh of `make_local_mesh`; every process gets all of it.
 
     Args:
-      array: on a mesh of all devices of all processes, or on this process's.
+      array: on a mesh of several processes, or on devices of this one.
       mesh: of this process; of the same shape on all.
       spec: how it is split over `mesh`.
     """
     sharding = NamedSharding(mesh, spec)
     if array.is_fully_addressable:
         return jax.device_put(array, sharding)
-    devices = np.array(list(_by_process().values())).reshape(-1, *mesh.devices.shape)
+    devices = np.array(list(_by_process(array.sharding.device_set).values())).reshape(
+        -1, *mesh.devices.shape
+    )
     everywhere = Mesh(devices, ("process", *mesh.axis_names))
     placed = jax.device_put(array, NamedSharding(everywhere, spec))
     shards = [shard.data for shard in placed.addressable_shards]
@@ -75,7 +79,7 @@ def to_host(array: Any) -> np.ndarray:
     """
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
-    mesh = make_local_mesh()
+    mesh = make_local_mesh(array.sharding.device_set)
     return np.asarray(to_local(array, mesh, _split_as(array, mesh)))
 
 
@@ -94,16 +98,18 @@ def _split_as(array: jax.Array, mesh: Mesh) -> PartitionSpec:
     return PartitionSpec()
 
 
-def _by_process() -> dict[int, list[jax.Device]]:
+def _by_process(devices: Iterable[jax.Device]) -> dict[int, list[jax.Device]]:
     """Devices by process and then by id.
 
     Raises:
       UserError: the processes have different numbers of devices.
     """
     found: dict[int, list[jax.Device]] = {}
-    for device in sorted(jax.devices(), key=lambda device: (device.process_index, device.id)):
+    for device in sorted(devices, key=lambda device: (device.process_index, device.id)):
         found.setdefault(device.process_index, []).append(device)
-    counts = sorted({len(devices) for devices in found.values()})
+    counts = sorted({len(many) for many in found.values()})
     if len(counts) > 1:
-        raise UserError(f"all processes must have equally many devices, they have {counts}")
+        raise UserError(
+            f"all processes must have equally many devices of a mesh, they have {counts}"
+        )
     return found

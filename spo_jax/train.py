@@ -21,6 +21,8 @@ from spo_jax.reporting.metrics import MetricsWriter, NoMetrics
 from spo_jax.reporting.progress import Progress
 from spo_jax.reporting.report import write_report
 from spo_jax.reporting.summary import run_summary
+from spo_jax.running.actor_building import build_supply
+from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.hosts import Hosts
 from spo_jax.running.parts import build_run_parts
@@ -55,6 +57,7 @@ def train(
     evaluation: EvaluationSettings = EvaluationSettings(),
     mesh: MeshShape = MeshShape(),
     judge: JudgeSettings | Verifier = JudgeSettings(),
+    actors: ActorSettings = ActorSettings(),
     rewards: RewardMap = RewardMap(),
     num_updates: int = 100,
     collect_every: int = 1,
@@ -84,6 +87,7 @@ def train(
         in between).
       mesh: devices.
       judge: of programs, in the sandbox; or a verifier, for answers that are data.
+      actors: who samples: this loop in turn with the updates, or actors beside it.
       rewards: what a verdict is worth.
       num_updates: of the whole run.
       collect_every: updates whose problems are sampled in one go. More fill the sampler better,
@@ -105,6 +109,7 @@ def train(
 
     Raises:
       UserError: settings that do not fit together, before any long work.
+      ActorsLostError: no actor was alive for long; the state is saved.
       Stopped: after Ctrl-C or SIGTERM, with everything saved.
       NonFiniteLossError: names the trajectories; the last good state is saved.
       FullDiskError, CheckpointError: something could not be written; the last checkpoint stands.
@@ -128,7 +133,7 @@ def train(
         reference_update_every=reference_update_every,
         collect_every=collect_every,
     )
-    directory = RunDirectory(run_dir)
+    directory = RunDirectory(run_dir, actors.shared_url)
     with contextlib.ExitStack() as stack:
         _open(directory, config or _description(settings), hosts)
         stack.callback(directory.close)
@@ -154,10 +159,25 @@ def train(
             initial_values=initial_values,
             critic_optimizer=critic_optimizer or optimizer,
             checkpoints=checkpoints,
+            actors=actors,
+            collect_every=collect_every,
             seed=seed,
         )
         session = stack.enter_context(Session(parts, directory, stop, evaluation, hosts))
         first = session.restore(seed)
+        supply = stack.enter_context(
+            build_supply(
+                session,
+                parts,
+                directory,
+                stop,
+                actors,
+                rollouts=rollouts,
+                collect_every=collect_every,
+                num_updates=num_updates,
+                seed=seed,
+            )
+        )
         metrics = MetricsWriter(run_dir, resume_step=first) if hosts.is_main else NoMetrics()
         stack.enter_context(contextlib.closing(metrics))
         progress = Progress(
@@ -175,15 +195,14 @@ def train(
                 evaluate_if_due()
                 if reference_update_every and update and update % reference_update_every == 0:
                     session.move_reference()
-                values = {}
-                if update % collect_every == 0:
-                    ahead = min(update + collect_every, num_updates)
-                    values = session.collect(parts.stream.between(update, ahead))
-                groups, drawn = session.draw(parts.stream.at(update))
+                problem_ids, values = supply.provide(update)
+                groups, drawn = session.draw(problem_ids)
+                supply.drawn()
                 learned = session.update(groups)
                 is_last = session.step == num_updates
                 if is_last or session.step % policy_sync_every == 0:
                     session.publish()
+                    supply.published()
                 session.finish_update()
                 # Written first: a resumed run drops lines past its checkpoint, but cannot add one.
                 metrics.write(session.step, values | drawn | learned | session.clock.metrics())
@@ -191,6 +210,7 @@ def train(
                     session.save()
                 progress.update(session.step, _headline(learned))
                 session.check_stop()
+            supply.finish()
             evaluate_if_due()
             session.wait_for_checkpoint()
             session.write_token_values()

@@ -36,6 +36,7 @@ LAYERS = {
     "running": 4,  # parts and state of a run: what train.py's story is told with
     "train": 4,
     "evaluate": 4,
+    "act": 4,
     "sweep": 4,
     "commands": 5,
     "main": 5,
@@ -56,6 +57,7 @@ SIBLINGS = {
     ("models", "placement"),
     ("train", "running"),
     ("evaluate", "running"),
+    ("act", "running"),
     ("sweep", "train"),
     ("main", "commands"),
 }

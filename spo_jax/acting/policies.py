@@ -4,9 +4,10 @@
 whole: it is written aside and renamed. Version 0 is the start itself and is not written.
 """
 
+import concurrent.futures
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ class Policies:
       mesh: where the parameters are wanted: of this process (`make_local_mesh`) for a sampler, the
         learner's for a reference. None is the default device.
       writes: whether this process writes the files: one of several that publish together.
+      on_written: called with a version's directory once it is whole, before this is known of.
+      on_rewind: called with the version that is the newest again.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class Policies:
         keep: int = 3,
         mesh: Mesh | None = None,
         writes: bool = True,
+        on_written: Callable[[Path, int], None] = lambda *_: None,
+        on_rewind: Callable[[int], None] = lambda _: None,
     ):
         if keep < 3:
             raise UserError(f"at least 3 published policies must be kept, got keep={keep}")
@@ -60,21 +65,76 @@ class Policies:
         self._axes = logical_axes(config)
         self._writes = writes
         self._pinned: set[int] = set()
+        self._on_written = on_written
+        self._on_rewind = on_rewind
+        self._writer: concurrent.futures.ThreadPoolExecutor | None = None
+        self._writing: concurrent.futures.Future[None] | None = None
         # A copy on the device, in another buffer than the learner's, which it is about to donate.
         self._copy = jax.jit(lambda p: jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), p))
 
-    def publish(self, params: Any, version: int) -> Any:
+    def publish(self, params: Any, version: int, *, background: bool = False) -> Any:
         """Writes a version and returns the device copy that samplers are to use from now on.
 
+        Args:
+          params: the learner's; they may be donated as soon as this returns.
+          version: updates that they have seen.
+          background: write the files in a thread. If the version before is still being written,
+            that is waited for: no version is left out.
+
         Raises:
-          FullDiskError: nothing of the version is left then.
+          FullDiskError: of this write, of which nothing is left then, or of the one before it in
+            the background.
         """
         copy = self._copy(params)
-        placed = self.placed(copy)
-        files = placed if is_local(placed) else params_to_local(copy, make_local_mesh(), self._axes)
-        if self._writes:
+        placed = files = self.placed(copy)
+        if not is_local(placed):
+            devices = jax.tree.leaves(copy)[0].sharding.device_set
+            files = params_to_local(copy, make_local_mesh(devices), self._axes)
+        self.flush()
+        if not self._writes:
+            return placed
+        if background:
+            if self._writer is None:
+                self._writer = concurrent.futures.ThreadPoolExecutor(1, "publishing")
+            self._writing = self._writer.submit(self._write, files, version)
+        else:
             self._write(files, version)
         return placed
+
+    def flush(self) -> None:
+        """Waits until what was published is on disk; raises what went wrong with it."""
+        pending, self._writing = self._writing, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        """Ends the writing thread, if there is one, after its work."""
+        if self._writer is not None:
+            self._writer.shutdown()
+
+    def latest(self) -> int:
+        """The newest published version; 0 where none is."""
+        try:
+            return int((self._directory / LATEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return 0
+
+    def rewind(self, version: int) -> None:
+        """Forgets versions beyond one, of an attempt that got further than its checkpoint.
+
+        Asynchronous runs do not repeat themselves bit for bit: a later policy of that number is
+        another policy.
+        """
+        if not self._writes:
+            return
+        self._on_rewind(version)
+        if version:
+            self._point_to(version)
+        else:
+            (self._directory / LATEST).unlink(missing_ok=True)
+        for later in self.versions():
+            if later > version:
+                shutil.rmtree(self._directory / str(later))
 
     def placed(self, params: Any) -> Any:
         """The parameters where they are wanted; all processes call it together."""
@@ -88,6 +148,7 @@ class Policies:
             self._directory.mkdir(parents=True, exist_ok=True)
             if not target.exists():  # a redone step publishes the same policy
                 self._write_whole(copy, target)
+            self._on_written(target, version)
             self._point_to(version)
         self._remove_old()
 

@@ -9,8 +9,8 @@ command again goes on where the run stopped.
 The comment at the head of each file in configs/runs/ lists the bindings that are usually changed.
 Ctrl-C or SIGTERM (a preemption notice) saves and stops; a second one stops at once.
 Exit status: 0 finished, 1 another process of the run failed or died, 2 bad input, 3 a loss that is
-not finite, 4 the disk is full or a checkpoint could not be saved, 130 stopped by a signal with all
-saved, 131 stopped at once.
+not finite, 4 the disk is full, a checkpoint could not be saved or no actor is alive, 130 stopped by
+a signal with all saved, 131 stopped at once.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def _run(args: argparse.Namespace, hosts: "Hosts") -> int:
     from spo_jax.learning import CheckpointError, NonFiniteLossError
     from spo_jax.reporting.summary import format_summary
     from spo_jax.running.configurables import CONFIGURABLES
-    from spo_jax.running.stopping import Stopped
+    from spo_jax.running.stopping import ActorsLostError, Stopped
     from spo_jax.train import train
 
     settings = gin_config.configured_arguments(
@@ -79,9 +79,9 @@ def _run(args: argparse.Namespace, hosts: "Hosts") -> int:
         if hosts.is_main:
             print(f"stopped; the same command goes on with '{args.run_dir}'", file=sys.stderr)
         return 130
-    except NonFiniteLossError as error:
+    except (NonFiniteLossError, ActorsLostError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 3
+        return 3 if isinstance(error, NonFiniteLossError) else 4
     except (FullDiskError, CheckpointError) as error:
         hosts.fail(error)
         print(f"error: {error}", file=sys.stderr)

@@ -22,6 +22,8 @@ from spo_jax.errors import UserError, writing
 _OPERATIONAL = re.compile(
     r"train\.(num_updates|checkpoint_every|evaluate_every)\b|train\.checkpoints = @"
     r"|JudgeSettings\.|CheckpointSettings\.(?!directory)"
+    r"|ActorSettings\.(max_queued|max_pending_rounds|wait_limit_secs|when_alone"
+    r"|heartbeat_secs|dead_after_secs|poll_secs)\b"
 )
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "transformers")
 
@@ -30,16 +32,19 @@ class RunDirectory:
     """Paths of a run, its lock and its records.
 
     Attributes:
-      path: of the directory. store_url: of the trajectory store.
+      path: of the directory.
+      shared_url: where actors find what they need and put what they make; by default here.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, shared_url: str = ""):
         self.path = Path(path)
+        self.shared_url = shared_url or str(self.path)
         self._lock: IO[str] | None = None
 
     @property
     def store_url(self) -> str:
-        return str(self.path)
+        """Of the trajectory store."""
+        return self.shared_url
 
     @property
     def policies(self) -> Path:

@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
-import math
+import functools
 from collections.abc import Sequence
 
 from jax.sharding import Mesh
 
 from spo_jax.acting.actor import Actor
+from spo_jax.acting.actor_loop import RoundSettings
 from spo_jax.acting.annotator import Annotator, Reference, ReferenceScorer
 from spo_jax.acting.initial_values import (
     InitialValues,
@@ -15,6 +16,7 @@ from spo_jax.acting.initial_values import (
     RunningInitialValues,
 )
 from spo_jax.acting.policies import Policies
+from spo_jax.acting.policy_mirror import PolicyMirror
 from spo_jax.acting.problem_stream import ProblemStream
 from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap, Verifier
@@ -25,6 +27,8 @@ from spo_jax.objectives import Objective
 from spo_jax.placement import make_local_mesh
 from spo_jax.problems.prompts import Template
 from spo_jax.reporting.progress import say
+from spo_jax.running.actor_devices import check_shared_device, split_devices
+from spo_jax.running.actor_settings import ActorSettings, num_online
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.hosts import Hosts
 from spo_jax.running.sampling_parts import (
@@ -32,6 +36,7 @@ from spo_jax.running.sampling_parts import (
     build_sampling,
     load_source,
     load_split,
+    load_train_problems,
     promptable,
 )
 from spo_jax.running.settings import (
@@ -66,6 +71,7 @@ class RunParts:
       reference: the first frozen policy; None where the objective reads nothing of it.
       starts_at_reference: the policy's start is the reference.
       max_completion_tokens: longer answers are not learned from.
+      rounds: of actors. is_async: whether they work beside the learner.
     """
 
     sampling: SamplingParts
@@ -92,6 +98,8 @@ class RunParts:
     reference: Reference | None
     starts_at_reference: bool
     max_completion_tokens: int
+    rounds: RoundSettings
+    is_async: bool
 
 
 def build_run_parts(
@@ -115,13 +123,18 @@ def build_run_parts(
     initial_values: InitialValueSettings,
     critic_optimizer: Optimizer,
     checkpoints: CheckpointSettings,
+    actors: ActorSettings,
+    collect_every: int,
     seed: int,
 ) -> RunParts:
     """Builds and checks all parts; compiles nothing yet."""
-    device_mesh = make_mesh(**dataclasses.asdict(mesh))
+    device_mesh = make_mesh(**dataclasses.asdict(mesh), devices=split_devices(actors).learner)
+    check_shared_device(actors, device_mesh)
     # On one device nothing has a place to be given.
     placed_on = device_mesh if device_mesh.size > 1 else None
-    sampler_mesh = make_local_mesh(tensor=rollouts.tensor) if placed_on is not None else None
+    sampler_mesh = None
+    if placed_on is not None:
+        sampler_mesh = make_local_mesh(placed_on.devices.flat, tensor=rollouts.tensor)
     buckets = row_buckets(
         batch.row_lengths,
         tokens_per_micro_batch=batch.tokens_per_micro_batch,
@@ -146,12 +159,11 @@ def build_run_parts(
     for sentence in undivided_axes(device_mesh, logical_axes(config), param_shapes(config)):
         if hosts.is_main:
             say(f"mesh: axis {sentence}")
-    limit = rollouts.max_prompt_tokens
-    train_problems = _spread(
-        promptable(load_split(problems, problems.train_split), sampling, limit),
-        problems.max_problems,
+    train_problems = load_train_problems(problems, sampling, rollouts)
+    rounds = actors.rounds(batch, replay, collect_every, len(train_problems))
+    eval_problems = promptable(
+        load_split(problems, problems.eval_split), sampling, rollouts.max_prompt_tokens
     )
-    eval_problems = promptable(load_split(problems, problems.eval_split), sampling, limit)
     store = TrajectoryStore(directory.store_url, writer_id=writer_id(hosts))
     actor = Actor(
         sampling.worker,
@@ -162,6 +174,8 @@ def build_run_parts(
         run_id=directory.path.name,
         seed=seed,
     )
+    policies = _policies(directory, sampling, actors, sampler_mesh, hosts)
+    stack.callback(policies.close)
     frozen = _reference(objective, reference, sampling, placed_on)
     return RunParts(
         sampling=sampling,
@@ -198,13 +212,7 @@ def build_run_parts(
         ),
         buckets=buckets,
         checkpointer=Checkpointer(checkpoints.directory or str(directory.checkpoints), checkpoints),
-        policies=Policies(
-            directory.policies,
-            sampling.model.config,
-            sampling.tokenizer,
-            mesh=sampler_mesh,
-            writes=hosts.is_main,
-        ),
+        policies=policies,
         references=Policies(
             directory.references,
             sampling.model.config,
@@ -213,7 +221,7 @@ def build_run_parts(
             mesh=placed_on,
             writes=hosts.is_main,
         ),
-        num_online=math.ceil(batch.completions_per_problem * (1 - replay.offline_fraction)),
+        num_online=num_online(batch, replay),
         batch=batch,
         rewards=rewards,
         stores=tuple(stores),
@@ -222,16 +230,30 @@ def build_run_parts(
         reference=frozen,
         starts_at_reference=frozen is not None and reference is None,
         max_completion_tokens=rollouts.max_completion_tokens,
+        rounds=rounds,
+        is_async=actors.is_async,
     )
 
 
-def _spread(problems: Sequence[Problem], count: int) -> list[Problem]:
-    """`count` problems spread evenly over the set; all of them for 0."""
-    if not count:
-        return list(problems)
-    if count > len(problems):
-        raise UserError(f"max_problems={count} exceeds the {len(problems)} problems there are")
-    return [problems[i * len(problems) // count] for i in range(count)]
+def _policies(
+    directory: RunDirectory,
+    sampling: SamplingParts,
+    actors: ActorSettings,
+    mesh: Mesh | None,
+    hosts: Hosts,
+) -> Policies:
+    make = functools.partial(
+        Policies,
+        directory.policies,
+        sampling.model.config,
+        sampling.tokenizer,
+        mesh=mesh,
+        writes=hosts.is_main,
+    )
+    if not actors.shared_url:
+        return make()
+    mirror = PolicyMirror(actors.shared_url)
+    return make(on_written=mirror.put, on_rewind=mirror.rewind)
 
 
 def _reference(

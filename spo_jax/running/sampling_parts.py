@@ -37,13 +37,15 @@ class SamplingParts:
 
     Attributes:
       model, tokenizer: of the policy. params: as loaded.
-      judge: asks for every verdict anew. worker: samples and judges. prompter: prompts and answers.
+      judge: asks for every verdict anew. remembering: the same with a memory.
+      worker: samples and judges. prompter: prompts and answers.
     """
 
     model: Transformer
     params: Params
     tokenizer: Tokenizer
     judge: ProgramJudge | VerifierJudge
+    remembering: SubmitsAnswers
     worker: RolloutWorker
     prompter: Prompter
 
@@ -77,6 +79,18 @@ def build_sampling(
     prompter = Prompter(tokenizer, prompt, rollouts.stop_at)
     pretrained = load_source(policy, mesh)
     model = Transformer(pretrained.config)
+    worker = make_worker(model, remembering, prompter, rollouts, sampler_mesh)
+    return SamplingParts(model, pretrained.params, tokenizer, asked, remembering, worker, prompter)
+
+
+def make_worker(
+    model: Transformer,
+    judge: SubmitsAnswers,
+    prompter: Prompter,
+    rollouts: RolloutSettings,
+    mesh: Mesh | None = None,
+) -> RolloutWorker:
+    """Samples and judges, on a mesh of this host or on the default device."""
     limits = [
         rollouts.max_prompt_tokens + rollouts.tokens_before_turn(turn)
         for turn in range(rollouts.max_turns)
@@ -89,11 +103,10 @@ def build_sampling(
         prompt_buckets=limits[:-1],
         max_completion_tokens=rollouts.max_completion_tokens,
         steps_per_call=rollouts.steps_per_call,
-        mesh=sampler_mesh,
+        mesh=mesh,
     )
     loop = FeedbackLoop(rollouts.max_turns, rollouts.max_feedback_tokens, rollouts.feedback)
-    worker = RolloutWorker(sampler, remembering, prompter, loop)
-    return SamplingParts(model, pretrained.params, tokenizer, asked, worker, prompter)
+    return RolloutWorker(sampler, judge, prompter, loop)
 
 
 def _start_judge(
@@ -153,6 +166,14 @@ def load_split(source: ProblemSource, split: str) -> list[Problem]:
     )
 
 
+def load_train_problems(
+    source: ProblemSource, sampling: SamplingParts, rollouts: RolloutSettings
+) -> list[Problem]:
+    """The problems that are learned from, in the order every process of a run has them in."""
+    problems = load_split(source, source.train_split)
+    return _spread(promptable(problems, sampling, rollouts.max_prompt_tokens), source.max_problems)
+
+
 def promptable(
     problems: Sequence[Problem], sampling: SamplingParts, max_prompt_tokens: int
 ) -> list[Problem]:
@@ -174,3 +195,12 @@ def promptable(
             f"max_prompt_tokens={max_prompt_tokens}"
         )
     return kept
+
+
+def _spread(problems: Sequence[Problem], count: int) -> list[Problem]:
+    """`count` problems spread evenly over the set; all of them for 0."""
+    if not count:
+        return list(problems)
+    if count > len(problems):
+        raise UserError(f"max_problems={count} exceeds the {len(problems)} problems there are")
+    return [problems[i * len(problems) // count] for i in range(count)]

@@ -5,6 +5,7 @@ state. Nothing of an unfinished update is kept, and a resumed run redoes it.
 """
 
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,9 +20,11 @@ from spo_jax.acting.evaluator import (
     read_evaluation,
     sample_evaluation,
 )
+from spo_jax.acting.policy_sources import Policy
 from spo_jax.acting.stored import add_stored_trajectories
 from spo_jax.acting.token_values import token_values
 from spo_jax.acting.written import add_written_solutions
+from spo_jax.errors import UserError
 from spo_jax.evaluation import read_samples
 from spo_jax.learning import CheckpointError, NonFiniteLossError, TrainState, make_batch
 from spo_jax.models import params_id
@@ -32,7 +35,7 @@ from spo_jax.running.directory import RunDirectory
 from spo_jax.running.hosts import Hosts
 from spo_jax.running.parts import RunParts
 from spo_jax.running.requirements import check_sources
-from spo_jax.running.stopping import Stopped, StopRequest
+from spo_jax.running.stopping import ActorsLostError, Stopped, StopRequest
 from spo_jax.running.writers import (
     is_writer_of_run,
     next_generation,
@@ -105,6 +108,8 @@ class Session:
         else:
             self.state = restored.state
             self._policy_version = restored.host_state["policy_version"]
+            if parts.is_async:
+                parts.policies.rewind(self._policy_version)
             parts.replay.load_state_dict(restored.host_state["replay"])
             self._generation = next_generation(self._hosts, restored.host_state.get("writers", {}))
             parts.store.write_as(writer_id(self._hosts, self._generation))
@@ -162,8 +167,17 @@ class Session:
         )
         return report.tally()
 
-    def draw(self, problems: Sequence[Problem]) -> tuple[list[DrawnGroup], dict[str, float]]:
-        """Draws the next update's groups, complete with what the objective needs."""
+    @property
+    def behavior(self) -> Policy:
+        """The policy that samplers are to use."""
+        return Policy(self._policy_version, self._behavior)
+
+    def draw(self, problem_ids: Sequence[str]) -> tuple[list[DrawnGroup], dict[str, float]]:
+        """Draws the next update's groups, complete with what the objective needs.
+
+        Args:
+          problem_ids: of the problems that must be drawn; others fill the update.
+        """
         parts = self._parts
         with self.clock("drawing"):
             parts.replay.advance(self._agree_on_watermark())
@@ -172,7 +186,13 @@ class Session:
                 parts.batch.problems_per_update,
                 parts.batch.completions_per_problem,
                 self.step,
-                problem_ids=[problem.id for problem in problems],
+                problem_ids=problem_ids,
+                fresh_first=parts.is_async,
+            )
+        if not groups:
+            raise UserError(
+                f"update {self.step + 1} has nothing to draw: no trajectory in "
+                f"'{parts.store.url}' can be used"
             )
         drawn = [[row.trajectory.trajectory_id for row in group.rows] for group in groups]
         self._hosts.check_same("batch", drawn)
@@ -181,6 +201,8 @@ class Session:
         with self.clock("reference"):
             if parts.annotator is not None and self._reference is not None:
                 groups = parts.annotator.complete(groups, self._reference)
+        if parts.is_async:
+            groups = self._with_initial_values(groups)
         if parts.running_values is not None:
             groups = parts.running_values.fill(groups)
         return groups, metrics
@@ -214,7 +236,9 @@ class Session:
         """Gives the present policy to the sampler, and to whoever reads the run's policies."""
         self._pin()
         with self.clock("publishing"):
-            self._behavior = self._parts.policies.publish(self.state.params, self.step)
+            self._behavior = self._parts.policies.publish(
+                self.state.params, self.step, background=self._parts.is_async
+            )
         self._policy_version = self.step
 
     def move_reference(self) -> None:
@@ -245,6 +269,7 @@ class Session:
         """Starts to write a checkpoint of the last whole update, after the one before."""
         self._named_versions[self.step] = _versions(self._host_state)
         with self.clock("saving"):
+            self._parts.policies.flush()  # a checkpoint names its policy
             self._parts.checkpointer.save(self.step, self.state, self._host_state)
         self._pin()
 
@@ -255,10 +280,10 @@ class Session:
 
     @contextlib.contextmanager
     def saving_on_stop(self) -> Iterator[None]:
-        """Saves when a stop was asked for, or when the loss is not finite."""
+        """Saves when a stop was asked for, the loss is not finite, or all actors are gone."""
         try:
             yield
-        except (Stopped, NonFiniteLossError):
+        except (Stopped, NonFiniteLossError, ActorsLostError):
             self._say(f"saving the state after update {self.step}")
             self.save()
             self.wait_for_checkpoint()
@@ -379,6 +404,26 @@ class Session:
         if reference is not None and self._parts.initial_values is not None:
             params = self._parts.policies.placed(reference.params)
             self._sampled_reference = Reference(params, reference.reference_id)
+
+    def _with_initial_values(self, groups: list[DrawnGroup]) -> list[DrawnGroup]:
+        """Estimates Q_0 of drawn problems that have none: actors know no reference."""
+        parts = self._parts
+        if parts.initial_values is None or self._sampled_reference is None:
+            return groups
+        lacking = {group.problem_id for group in groups if group.initial_value is None}
+        with self.clock("sampling"):
+            found = parts.initial_values.ensure(
+                [problem for problem in parts.train_problems if problem.id in lacking],
+                self._sampled_reference,
+                version=self._reference_version,
+                round_id=f"{self.step:08d}",
+            )
+        return [
+            dataclasses.replace(group, initial_value=found[group.problem_id].value)
+            if group.problem_id in found
+            else group
+            for group in groups
+        ]
 
     def _is_at_reference(self) -> bool:
         """Whether the policy was the reference when this update began."""

@@ -12,13 +12,15 @@ from typing import Any
 
 from spo_jax.running.hosts import Hosts
 
+WRITER_ID = "main"  # of a run that was always of one process
+
 _WRITER = re.compile(r"main(-\d+-\d+of\d+)?")
 
 
 def writer_id(hosts: Hosts, generation: int = 0) -> str:
-    """The folder of one process: 'main' for a run that was always of one."""
+    """The folder of one process."""
     if hosts.count == 1 and generation == 0:
-        return "main"
+        return WRITER_ID
     return f"main-{generation}-{hosts.index}of{hosts.count}"
 
 
