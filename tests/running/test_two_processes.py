@@ -5,6 +5,7 @@ The whole command on loopback, with Gloo between the processes; minutes:
 """
 
 import importlib.util
+import re
 import signal
 import time
 from pathlib import Path
@@ -132,19 +133,28 @@ def test_killed_run_goes_on_with_another_number_of_processes(
     assert_same_run(run_dir, whole)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_the_others_end_with_an_error_when_a_process_dies(launch, tmp_path, victim):
+# Process 0 takes the coordination service with it: JAX may abort the others before we can speak.
+@pytest.mark.parametrize(
+    ("victim", "statuses", "message"),
+    [
+        (0, (1, -signal.SIGABRT), r"error: process 0 of 2|the leader task was preempted/died"),
+        (1, (1,), r"error: process 1 of 2 gave no sign of life for \d+ s"),
+    ],
+)
+def test_the_others_end_with_an_error_when_a_process_dies(
+    launch, tmp_path, victim, statuses, message
+):
     started = launch(tmp_path / "run", 2, num_updates=1000)
     wait_for_updates(started, tmp_path / "run", 1)
     running, log_dir = started
     running[victim].send_signal(signal.SIGKILL)
     survivor = 1 - victim
     try:
-        assert running[survivor].wait(timeout=90) == 1, processes.logs(log_dir)
+        assert running[survivor].wait(timeout=90) in statuses, processes.logs(log_dir)
     finally:
         kill(started)
     said = (log_dir / f"process{survivor}.log").read_text()
-    assert f"error: process {victim} of 2" in said, said[-4000:]
+    assert re.search(message, said), said[-4000:]
 
 
 def test_sigterm_of_one_process_stops_all_after_the_same_update(launch, tmp_path):
