@@ -14,7 +14,7 @@ from spo_jax.learning import AdamW, Learner, make_batch, row_buckets
 from spo_jax.models import params_id
 from spo_jax.models.testing import byte_tokenizer, random_params, tiny_config
 from spo_jax.models.transformer import Transformer, logical_axes
-from spo_jax.objectives import SoftPolicyOptimization
+from spo_jax.objectives import Supervised
 from spo_jax.placement import from_host, make_local_mesh
 from spo_jax.running.hosts import Hosts, joined
 from spo_jax.sharding import make_mesh, param_shardings
@@ -53,7 +53,7 @@ def work(hosts: Hosts, directory: Path) -> dict:
     whole = random_params(config, jax.random.key(0))
     shardings = param_shardings(mesh, logical_axes(config), whole)
     params = jax.tree.map(from_host, whole, shardings)
-    learner = Learner(model, SoftPolicyOptimization(), AdamW(learning_rate=1e-2), mesh)
+    learner = Learner(model, Supervised(), AdamW(learning_rate=1e-2), mesh)
     buckets = row_buckets(
         (32,),
         tokens_per_micro_batch=256,
