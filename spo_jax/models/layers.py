@@ -3,8 +3,8 @@
 Letters: B sequences (R for packed rows), T token positions, S key positions, D model, F mlp,
 N heads, K key-value heads, G = N / K query heads per key-value head, H head dim, V vocabulary.
 
-Logical axes of parameters: 'vocab', 'embed', 'heads', 'kv_heads', 'head_dim', 'mlp', and
-'layers' for the scanned axis. Of activations: 'batch', 'length', 'activation_embed',
+Logical axes of parameters: 'vocab', 'embed', 'norm', 'heads', 'kv_heads', 'head_dim', 'mlp', and
+'layers' for the scanned axis. Of activations: 'batch', 'length', 'key_length', 'activation_embed',
 'activation_heads', 'activation_kv_heads', 'activation_mlp', 'activation_vocab'.
 """
 
@@ -59,7 +59,7 @@ class RMSNorm(nn.Module):
     """x / rms(x) times weight (or 1 + weight), reduced in float32 over the last axis."""
 
     config: ModelConfig
-    axis: str = "embed"
+    axis: str = "norm"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -137,6 +137,7 @@ class Attention(nn.Module):
             k = RMSNorm(c, axis="head_dim", name="key_norm")(k)
         q, k = rotate(q, (inputs.cos, inputs.sin)), rotate(k, (inputs.cos, inputs.sin))
         q = nn.with_logical_constraint(q, ("batch", "length", "activation_heads", None))
+        k, v = _over_whole_rows(k), _over_whole_rows(v)
         scale, soft_cap = c.query_scale, c.attention_soft_cap
         if cache is None:
             assert inputs.rows is not None
@@ -149,6 +150,14 @@ class Attention(nn.Module):
         heads = (c.num_heads, c.head_dim)
         out = Projection(c, heads, (c.embed_dim,), axes, c.output_bias, name="output")(out)
         return out, cache
+
+
+def _over_whole_rows(x_BTKH: jax.Array) -> jax.Array:
+    """Keys or values: made where their tokens lie, then given to the queries of the whole row."""
+    for length in ("length", "key_length"):
+        axes = ("batch", length, "activation_kv_heads", None)
+        x_BTKH = nn.with_logical_constraint(x_BTKH, axes)
+    return x_BTKH
 
 
 class Mlp(nn.Module):

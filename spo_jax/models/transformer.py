@@ -15,6 +15,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from spo_jax.models.attention import attention_rows
 from spo_jax.models.config import LayerKind, ModelConfig
@@ -125,10 +126,18 @@ class Transformer(nn.Module):
             x_RLD, _ = self.tail(x_RLD, inputs)
         return self.final_norm(x_RLD)
 
-    def logits(self, hidden_XD: jax.Array) -> jax.Array:
-        """Returns float32 [..., V]; the product is in the compute dtype, summed in float32."""
+    def head(self, params: Params) -> jax.Array:
+        """The output matrix [V, D] among the parameters."""
+        return params["embedding" if self.config.tie_embeddings else "lm_head"]
+
+    def logits(self, hidden_XD: jax.Array, head_VD: jax.Array | None = None) -> jax.Array:
+        """Returns float32 [..., V]; the product is in the compute dtype, summed in float32.
+
+        `head_VD`: rows of the output matrix, to have only their logits.
+        """
         c = self.config
         kernel = self.embedding if c.tie_embeddings else self.lm_head
+        kernel = kernel if head_VD is None else head_VD
         logits = jax.lax.dot_general(
             hidden_XD.astype(c.compute_dtype),
             kernel.astype(c.compute_dtype),
@@ -173,11 +182,17 @@ class Transformer(nn.Module):
 
     def _embed(self, tokens_BT: jax.Array) -> jax.Array:
         c = self.config
-        x_BTD = jnp.take(self.embedding, tokens_BT, axis=0).astype(c.compute_dtype)
+        # Each device looks up its columns for the rows of all, then columns are traded for rows.
+        table = nn.with_logical_constraint(self.embedding, ("vocab", "lookup_embed"))
+        tokens_BT = nn.with_logical_constraint(tokens_BT, ("lookup_batch", "length"))
+        x_BTD = jnp.take(table, tokens_BT, axis=0).astype(c.compute_dtype)
+        axes = ("lookup_batch", "length", "lookup_embed")
+        x_BTD = nn.with_logical_constraint(x_BTD, axes)
         x_BTD = x_BTD * jnp.asarray(c.embed_scale, c.compute_dtype)
         return nn.with_logical_constraint(x_BTD, ("batch", "length", "activation_embed"))
 
     def _inputs(self, kind: LayerKind, positions_BT: jax.Array, **attention: Any) -> LayerInputs:
+        positions_BT = nn.with_logical_constraint(positions_BT, ("batch", "length"))
         cos, sin = rope_angles(self.config.rope_of(kind), self.config.head_dim, positions_BT)
         return LayerInputs(cos=cos, sin=sin, **attention)
 
@@ -207,6 +222,28 @@ def decode_params(config: ModelConfig, params: Params) -> Params:
     layers = {layer_name(i): layer_params(config, params, i) for i in range(config.num_layers)}
     shared = {name: x for name, x in params.items() if name not in ("layers", "tail")}
     return {**shared, _UNSTACKED: layers}
+
+
+def decode_axes(config: ModelConfig) -> Params:
+    """Returns the tree of `decode_params` with a `PartitionSpec` of logical names at every leaf."""
+    axes = logical_axes(config)
+
+    def of_layer(index: int) -> Any:
+        block, offset = divmod(index, config.period)
+        name = layer_name(offset)
+        if block == config.num_blocks:
+            return axes["tail"][name]
+        return jax.tree.map(lambda spec: PartitionSpec(*spec[1:]), axes["layers"][name])
+
+    layers = {layer_name(i): of_layer(i) for i in range(config.num_layers)}
+    shared = {name: x for name, x in axes.items() if name not in ("layers", "tail")}
+    return {**shared, _UNSTACKED: layers}
+
+
+def cache_axes(config: ModelConfig) -> Cache:
+    """Returns the tree of `init_cache` with a `PartitionSpec` of logical names at every leaf."""
+    spec = PartitionSpec("batch", "kv_heads", None, None)
+    return tuple(LayerCache(spec, spec) for _ in range(config.num_layers))  # type: ignore[arg-type]
 
 
 def boxed_shapes(module: nn.Module) -> Any:

@@ -126,7 +126,7 @@ class BatchSettings:
       row_lengths: lengths a row (a prompt with its completions) is padded to. Few: each compiles
         the update once.
       tokens_per_micro_batch: row positions whose activations are held at once.
-      logits_chunk_tokens: completion tokens whose logits are held at once.
+      logits_chunk_tokens: completion tokens whose logits a device holds at once.
       loss_weights: of a sequence's loss, by source ('run:a') or its first word ('written'); 1
         where not given. How often a source is drawn is `ReplayConfig.source_weights`.
       num_passes: optimizer steps on each batch; above 1 is for clipped objectives such as PPO.
@@ -153,10 +153,18 @@ class BatchSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeshShape:
-    """Devices along each axis of the mesh; `data` None takes all that the others leave."""
+    """Devices along each axis of the mesh; see docs/sharding.md.
+
+    Attributes:
+      data: copies of the parameters; None takes all devices that the others leave.
+      fsdp: devices the parameters of one copy are spread over.
+      sequence: devices each row is split over, for long contexts.
+      tensor: devices each layer is split over.
+    """
 
     data: int | None = None
     fsdp: int = 1
+    sequence: int = 1
     tensor: int = 1
 
 
