@@ -152,6 +152,7 @@ def load_source(source: ModelSource, mesh: Mesh | None = None) -> Pretrained:
         compute_dtype=source.compute_dtype,
         remat_policy=source.remat_policy,
         mesh=mesh,
+        attention=source.attention,
     )
 
 
