@@ -38,7 +38,7 @@ from spo_jax.running.settings import (
     ProblemSource,
     RolloutSettings,
 )
-from spo_jax.sharding import check_rows, make_mesh, num_batch_shards, undivided_axes
+from spo_jax.sharding import check_rows, make_mesh, mesh_remarks, num_batch_shards
 from spo_jax.trajectories import Replay, ReplayConfig, TrajectoryStore
 from spo_jax.types import Problem
 
@@ -132,8 +132,8 @@ def build_run_parts(
         verdicts_path=str(directory.verdicts),
     )
     config = sampling.model.config
-    for sentence in undivided_axes(device_mesh, logical_axes(config), param_shapes(config)):
-        say(f"mesh: axis {sentence}")
+    for remark in mesh_remarks(device_mesh, logical_axes(config), param_shapes(config)):
+        say(f"mesh: {remark}")
     limit = rollouts.max_prompt_tokens
     train_problems = _spread(
         promptable(load_split(problems, problems.train_split), sampling, limit),
