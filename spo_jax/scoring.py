@@ -203,7 +203,6 @@ def _score_blocks(
     @jax.checkpoint
     def body(sums: _BlockSums, block: tuple[jax.Array, ...]) -> tuple[_BlockSums, None]:
         head_tuD, ids_tu = block
-        head_tuD = nn.with_logical_constraint(head_tuD, ("vocab", None, "activation_embed"))
         head_VD = head_tuD.reshape(-1, head_tuD.shape[-1])
         logits_RXV: Any = model.apply(
             {"params": params}, hidden_RXD.astype(dtype), head_VD, method=model.logits

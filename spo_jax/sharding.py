@@ -164,6 +164,18 @@ def undivided_axes(mesh: Mesh, axes: Any, shapes: Any) -> list[str]:
     return sentences
 
 
+def mesh_remarks(mesh: Mesh, axes: Any, shapes: Any) -> list[str]:
+    """What a person should know of a mesh: devices that it leaves idle, axes it does not divide.
+
+    Arguments: `axis_rules`.
+    """
+    undivided = [f"axis {sentence}" for sentence in undivided_axes(mesh, axes, shapes)]
+    if mesh.size == jax.device_count():
+        return undivided
+    used = f"{mesh.size} of {jax.device_count()} devices are used; leave data out to use all"
+    return [used, *undivided]
+
+
 def param_shardings(mesh: Mesh, axes: Any, shapes: Any) -> Any:
     """Returns the parameter tree with a `NamedSharding` at every leaf. Arguments: `axis_rules`."""
     table = dict(axis_rules(mesh, axes, shapes))

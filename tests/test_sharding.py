@@ -21,6 +21,7 @@ from spo_jax.sharding import (
     check_rows,
     decoding_rules,
     make_mesh,
+    mesh_remarks,
     num_batch_shards,
     optimizer_shardings,
     param_shardings,
@@ -149,7 +150,11 @@ def test_an_axis_takes_the_first_mesh_axes_that_divide_it_and_the_rest_is_told()
         "'embed' (6) is not divided by sequence=2: replicated",
         "'heads' (9) is not divided by tensor=2: replicated",
     ]
-    assert undivided_axes(mesh, AXES, shapes()) == []
+    assert undivided_axes(mesh, AXES, shapes()) == mesh_remarks(mesh, AXES, shapes()) == []
+    assert mesh_remarks(make_mesh(data=2, tensor=2), AXES, shapes(heads=9)) == [
+        "4 of 8 devices are used; leave data out to use all",
+        "axis 'heads' (9) is not divided by tensor=2: replicated",
+    ]
 
 
 def test_axes_that_follow_a_parameter_axis_name_one_that_has_a_rule():

@@ -48,7 +48,7 @@ from spo_jax.running.settings import (
     RolloutSettings,
 )
 from spo_jax.running.writers import writer_id
-from spo_jax.sharding import check_rows, make_mesh, num_batch_shards, undivided_axes
+from spo_jax.sharding import check_rows, make_mesh, mesh_remarks, num_batch_shards
 from spo_jax.trajectories import Replay, ReplayConfig, TrajectoryStore
 from spo_jax.types import Problem
 
@@ -156,9 +156,9 @@ def build_run_parts(
         sampler_mesh=sampler_mesh,
     )
     config = sampling.model.config
-    for sentence in undivided_axes(device_mesh, logical_axes(config), param_shapes(config)):
+    for remark in mesh_remarks(device_mesh, logical_axes(config), param_shapes(config)):
         if hosts.is_main:
-            say(f"mesh: axis {sentence}")
+            say(f"mesh: {remark}")
     train_problems = load_train_problems(problems, sampling, rollouts)
     rounds = actors.rounds(batch, replay, collect_every, len(train_problems))
     eval_problems = promptable(
