@@ -14,7 +14,7 @@ from typing import Any
 
 from etils import epath
 
-from spo_jax.errors import writing
+from spo_jax.errors import full_disk_error, is_full_disk, writing
 
 MANIFEST = "manifest.json"
 HOST = "host.json"
@@ -22,6 +22,11 @@ STATE = "state"
 
 _VERSION = 2
 _CHUNK_BYTES = 2**24
+_NO_SPACE = ("os_error_code='28'", "os_error_code='122'", "os_error_code='27'")
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be saved; those before it stand."""
 
 
 class DamagedError(Exception):
@@ -126,6 +131,15 @@ def write_whole(path: epath.Path, text: str) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def saving_error(path: epath.Path, num_bytes: int, error: Exception) -> Exception:
+    """What a save raises for an error within it. Tensorstore tells of a full disk in words only."""
+    if is_full_disk(error) or any(code in str(error) for code in _NO_SPACE):
+        return full_disk_error(str(path), num_bytes, error)
+    if isinstance(error, (OSError, CheckpointError)):
+        return error
+    return CheckpointError(f"checkpoint {path} could not be saved: {error}")
 
 
 def _files(path: epath.Path) -> Iterator[epath.Path]:

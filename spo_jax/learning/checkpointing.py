@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 from etils import epath
 
-from spo_jax.errors import UserError, full_disk_error, is_full_disk, writing
+from spo_jax.errors import UserError, writing
 from spo_jax.learning import checkpoint_files as files
 from spo_jax.learning.agreement import Agreement
 from spo_jax.learning.checkpoint_arrays import (
@@ -32,17 +32,12 @@ from spo_jax.learning.checkpoint_arrays import (
     stored_arrays,
     with_dtypes,
 )
-from spo_jax.learning.checkpoint_files import DamagedError
-from spo_jax.learning.retention import BestSteps, CheckpointSettings
+from spo_jax.learning.checkpoint_files import CheckpointError, DamagedError, saving_error
+from spo_jax.learning.retention import BestSteps, CheckpointSettings, recorded_steps
 
 BEST = "best.json"
-_NO_SPACE = ("os_error_code='28'", "os_error_code='122'", "os_error_code='27'")
 
 _log = logging.getLogger(__name__)
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint could not be saved; those before it stand."""
 
 
 class Restored(NamedTuple):
@@ -75,8 +70,7 @@ class Checkpointer:
         self._settings = settings
         self._arrays = ArrayFiles()
         self._agreement = Agreement(f"checkpoints {self.directory}")
-        self._best = BestSteps(settings)
-        self._load_best()
+        self._best = BestSteps(settings, self.directory / BEST)
         self._lock = threading.Lock()  # of what the saving thread changes
         self._kept: set[int] = set()
         self._damaged: set[int] = set()  # only their bytes tell
@@ -122,7 +116,7 @@ class Checkpointer:
         try:
             self._arrays.save(path / files.STATE, arrays)
         except Exception as error:
-            told = _saving_error(path, num_bytes, error)
+            told = saving_error(path, num_bytes, error)
             self._give_up(step)
             raise told from error
         self._thread = threading.Thread(
@@ -164,7 +158,7 @@ class Checkpointer:
         with self._lock:
             self._best.add(step, self._settings.value(metrics))
             if _is_first_process():
-                files.write_whole(self.directory / BEST, json.dumps(self._best.to_json(), indent=1))
+                self._best.write()
 
     def best_steps(self) -> list[int]:
         """Steps of the best checkpoints, best first."""
@@ -173,10 +167,7 @@ class Checkpointer:
 
     def recorded_best(self) -> list[int]:
         """Steps in `best.json`, best first, by whatever metric the run compared them."""
-        path = self.directory / BEST
-        return (
-            [item["step"] for item in json.loads(path.read_text())["best"]] if path.exists() else []
-        )
+        return recorded_steps(self.directory / BEST)
 
     def restore_latest(self, template: Any) -> Restored | None:
         """Restores the newest usable checkpoint, or returns None where none was ever committed.
@@ -202,11 +193,7 @@ class Checkpointer:
                 passed_over.append(f"checkpoint {self._path(step)} is passed over: {damage}")
                 _log.warning(passed_over[-1])
                 continue
-            with self._lock:
-                self._kept = {s for s, problem in found if problem is None and s <= step}
-                self._best.keep_only(self._kept)
-            if _is_first_process():
-                self._delete_old(step)  # a process killed meanwhile did not come to its end
+            self._take_up(step)
             return Restored(state, self.host_state(step), step, tuple(passed_over))
         if any((self._path(step) / files.MANIFEST).exists() for step, _ in found):
             raise UserError(
@@ -259,6 +246,17 @@ class Checkpointer:
             if problem is not None:
                 raise DamagedError(problem)
 
+    def _take_up(self, step: int) -> None:
+        """Goes on from a restored step; ends the deleting that a killed process began."""
+        kept = None
+        if _is_first_process():
+            with self._lock:
+                self._best.keep_only([there for there in self.steps() if there <= step])
+            kept = self._delete_old(step)
+        kept = self._agreement.first(kept)
+        with self._lock:
+            self._kept = set(kept)
+
     def _make_room(self, step: int) -> bool:
         """Clears the way for a step; False if it is committed already."""
         path = self._path(step)
@@ -278,17 +276,19 @@ class Checkpointer:
         path = self._path(step)
         try:
             sums = self._checksums_of_arrays(path, num_bytes)
-            failure = None
+            failure, kept = None, None
             if _is_first_process():
                 try:
-                    self._commit(step, described, encoded_host, sums)
+                    kept = self._commit(step, described, encoded_host, sums)
                 except Exception as error:
                     failure = error
-            said = self._agreement.first(None if failure is None else str(failure))
+            said, kept = self._agreement.first([failure and str(failure), kept])
             if said is not None:
                 raise failure if failure is not None else CheckpointError(said)
+            with self._lock:
+                self._kept = set(kept)
         except Exception as error:
-            self._error = _saving_error(path, num_bytes, error)
+            self._error = saving_error(path, num_bytes, error)
             self._give_up(step)
 
     def _checksums_of_arrays(self, path: epath.Path, num_bytes: int) -> dict[str, int]:
@@ -310,23 +310,26 @@ class Checkpointer:
 
     def _commit(
         self, step: int, described: Mapping[str, str], encoded_host: str, sums: dict[str, int]
-    ) -> None:
+    ) -> list[int]:
+        """Makes the checkpoint usable. Returns the steps there are after it."""
         path = self._path(step)
         files.write_whole(path / files.HOST, encoded_host)
         sums |= files.checksums(path, [files.HOST])
         files.write_manifest(path, described, files.file_sizes(path), sums)
-        self._delete_old(step)
+        return self._delete_old(step)
 
-    def _delete_old(self, newest: int) -> None:
-        """Deletes what is not to stay of the checkpoints up to the newest."""
+    def _delete_old(self, newest: int) -> list[int]:
+        """Deletes what is not to stay of the checkpoints up to the newest. Returns the others."""
         steps = [step for step in self._found() if step <= newest]
         usable = [step for step in steps if self._problem(step) is None]
         stay = self._settings.stay(usable, self.best_steps())
         for step in steps:
             if step not in stay:
-                files.delete(self._path(step))
-        with self._lock:
-            self._kept &= stay
+                try:
+                    files.delete(self._path(step))
+                except OSError as error:
+                    _log.warning("cannot delete checkpoint %s: %s", self._path(step), error)
+        return sorted(stay)
 
     def _give_up(self, step: int) -> None:
         """Removes the remains of a save that failed: they may be what fills the disk."""
@@ -358,14 +361,6 @@ class Checkpointer:
             return str(damage)
         return None
 
-    def _load_best(self) -> None:
-        try:
-            self._best.load_json(json.loads((self.directory / BEST).read_text()))
-        except FileNotFoundError:
-            pass
-        except (ValueError, KeyError, TypeError) as error:
-            _log.warning("%s cannot be read: %s", self.directory / BEST, error)
-
 
 def _is_first_process() -> bool:
     return jax.process_index() == 0
@@ -374,12 +369,3 @@ def _is_first_process() -> bool:
 def _share(names: list[str]) -> list[str]:
     """This process's part of what all of them do together."""
     return names[jax.process_index() :: jax.process_count()]
-
-
-def _saving_error(path: epath.Path, num_bytes: int, error: Exception) -> Exception:
-    """Tensorstore tells of a full disk in words only."""
-    if is_full_disk(error) or any(code in str(error) for code in _NO_SPACE):
-        return full_disk_error(str(path), num_bytes, error)
-    if isinstance(error, (OSError, CheckpointError)):
-        return error
-    return CheckpointError(f"checkpoint {path} could not be saved: {error}")

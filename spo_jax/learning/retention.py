@@ -1,11 +1,18 @@
 """Which checkpoints stay, and which of them is the best."""
 
 import dataclasses
+import json
+import logging
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from etils import epath
+
 from spo_jax.errors import UserError, nearest
+from spo_jax.learning.checkpoint_files import write_whole
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,11 +70,14 @@ class BestSteps:
 
     Args:
       settings: how many, by which metric.
+      path: of the file they are in; values of another metric or mode are passed over.
     """
 
-    def __init__(self, settings: CheckpointSettings):
+    def __init__(self, settings: CheckpointSettings, path: epath.Path):
         self._settings = settings
+        self._path = path
         self._values: dict[int, float] = {}
+        self._read()
 
     @property
     def steps(self) -> list[int]:
@@ -84,18 +94,36 @@ class BestSteps:
         """Drops the others: a resumed run comes to them again, or they are damaged."""
         self._values = {step: value for step, value in self._values.items() if step in steps}
 
-    def to_json(self) -> dict[str, Any]:
+    def write(self) -> None:
+        """Writes the file, whole or not at all."""
         best = [{"step": step, "value": value} for step, value in self._values.items()]
-        return {"metric": self._settings.metric, "mode": self._settings.mode, "best": best}
+        content = {"metric": self._settings.metric, "mode": self._settings.mode, "best": best}
+        write_whole(self._path, json.dumps(content, indent=1))
 
-    def load_json(self, saved: Mapping[str, Any]) -> None:
-        """Takes up what `to_json` gave; values of another metric or mode are passed over."""
-        same = all(saved[name] == getattr(self._settings, name) for name in ("metric", "mode"))
-        values = {item["step"]: item["value"] for item in saved["best"]} if same else {}
-        self._values = self._ranked(values)
+    def _read(self) -> None:
+        saved = _recorded(self._path)
+        if all(saved.get(name) == getattr(self._settings, name) for name in ("metric", "mode")):
+            self._values = self._ranked({item["step"]: item["value"] for item in saved["best"]})
 
     def _ranked(self, values: Mapping[int, float]) -> dict[int, float]:
         sign = -1.0 if self._settings.mode == "max" else 1.0
         known = [(step, value) for step, value in values.items() if math.isfinite(value)]
         ranked = sorted(known, key=lambda item: (sign * item[1], item[0]))
         return dict(ranked[: self._settings.keep_best])
+
+
+def recorded_steps(path: epath.Path) -> list[int]:
+    """Steps in a file of the best, best first."""
+    return [item["step"] for item in _recorded(path)["best"]]
+
+
+def _recorded(path: epath.Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"best": []}
+    try:
+        saved = json.loads(path.read_text())
+        [(item["step"], item["value"]) for item in saved["best"]]
+    except (ValueError, KeyError, TypeError) as error:
+        _log.warning("%s cannot be read and is begun anew: %s", path, error)
+        return {"best": []}
+    return saved
