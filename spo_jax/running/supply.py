@@ -175,7 +175,7 @@ class AsyncSupply:
             if now - said_at > _SAY_EVERY_SECS:
                 said_at = now
                 self._say_waiting(update, needed, now - began)
-            time.sleep(self._settings.poll_secs)
+            time.sleep(self._settings.own_poll_secs)
         problems = list(self._fresh.problem_ids[:num_problems])
         return {"problems": problems, "stopped": self._stop.requested}
 
