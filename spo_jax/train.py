@@ -26,6 +26,7 @@ from spo_jax.running.requirements import check_requirements
 from spo_jax.running.session import Session
 from spo_jax.running.settings import (
     BatchSettings,
+    EngineSettings,
     JudgeSettings,
     MeshShape,
     ModelSource,
@@ -61,6 +62,7 @@ def train(
     checkpoint_every: int = 20,
     initial_values: InitialValueSettings = InitialValueSettings(),
     critic_optimizer: Optimizer | None = None,
+    engine: EngineSettings | None = None,
     seed: int = 0,
     config: str | None = None,
 ) -> dict[str, Any]:
@@ -90,6 +92,8 @@ def train(
       initial_values: how Q_0 is estimated, where the objective reads it.
       critic_optimizer: of the value model, where the objective reads values; by default as the
         policy's.
+      engine: servers that draw the training samples, in place of our own sampler. Evaluations and
+        reference samples are drawn by our own all the same.
       seed: of everything random.
       config: the resolved configuration as text of `name = value` lines; by default these
         arguments.
@@ -120,6 +124,7 @@ def train(
         initial_values=initial_values,
         reference_update_every=reference_update_every,
         collect_every=collect_every,
+        engine=engine,
     )
     directory = RunDirectory(run_dir)
     with contextlib.ExitStack() as stack:
@@ -145,6 +150,7 @@ def train(
             initial_values=initial_values,
             critic_optimizer=critic_optimizer or optimizer,
             seed=seed,
+            engine=engine,
         )
         session = Session(parts, directory, stop, evaluation)
         first = session.restore(seed)

@@ -69,17 +69,26 @@ class Policies:
         """Keeps a version, in place of the one pinned before: a checkpoint names it."""
         self._pinned = version
 
+    def start(self, params: Any) -> Any:
+        """What samplers use before anything is published: version 0."""
+        return params
+
     def load(self, version: int) -> Any:
         """Reads the parameters of a published version, in the published dtype."""
+        path = self.check(version)
+        return load_pretrained(
+            path, param_dtype=self._dtype, compute_dtype=self._config.compute_dtype
+        ).params
+
+    def check(self, version: int) -> Path:
+        """The directory of a published version; raises UserError where it is missing."""
         path = self._directory / str(version)
         if not path.is_dir():
             raise UserError(
                 f"published policy {version} is missing in '{self._directory}': a resumed run "
                 f"needs it; there are {self.versions()}"
             )
-        return load_pretrained(
-            path, param_dtype=self._dtype, compute_dtype=self._config.compute_dtype
-        ).params
+        return path
 
     def versions(self) -> list[int]:
         if not self._directory.exists():

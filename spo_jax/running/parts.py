@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from spo_jax.acting.actor import Actor
 from spo_jax.acting.annotator import Annotator, Reference, ReferenceScorer
+from spo_jax.acting.engines import EnginePolicies
 from spo_jax.acting.initial_values import (
     InitialValues,
     InitialValueSettings,
@@ -31,6 +32,7 @@ from spo_jax.running.sampling_parts import (
 )
 from spo_jax.running.settings import (
     BatchSettings,
+    EngineSettings,
     JudgeSettings,
     MeshShape,
     ModelSource,
@@ -110,6 +112,7 @@ def build_run_parts(
     initial_values: InitialValueSettings,
     critic_optimizer: Optimizer,
     seed: int,
+    engine: EngineSettings | None = None,
 ) -> RunParts:
     """Builds and checks all parts; compiles nothing yet."""
     device_mesh = make_mesh(**dataclasses.asdict(mesh))
@@ -127,6 +130,7 @@ def build_run_parts(
         rollouts=rollouts,
         judge=judge,
         verdicts_path=str(directory.verdicts),
+        engine=engine,
     )
     limit = rollouts.max_prompt_tokens
     train_problems = _spread(
@@ -135,14 +139,17 @@ def build_run_parts(
     )
     eval_problems = promptable(load_split(problems, problems.eval_split), sampling, limit)
     store = TrajectoryStore(directory.store_url, writer_id=WRITER_ID)
-    actor = Actor(
-        sampling.worker,
-        sampling.prompter,
-        store,
-        reward_map=rewards,
-        settings=rollouts.sampler,
-        run_id=directory.path.name,
-        seed=seed,
+    actor, reference_actor = (
+        Actor(
+            worker,
+            sampling.prompter,
+            store,
+            reward_map=rewards,
+            settings=rollouts.sampler,
+            run_id=directory.path.name,
+            seed=seed,
+        )
+        for worker in (sampling.training_worker, sampling.worker)
     )
     frozen = _reference(objective, reference, sampling)
     return RunParts(
@@ -161,7 +168,9 @@ def build_run_parts(
         ),
         actor=actor,
         annotator=_annotator(store, sampling, frozen, buckets, batch.logits_chunk_tokens),
-        initial_values=_initial_values(objective, actor, store, rollouts, initial_values, rewards),
+        initial_values=_initial_values(
+            objective, reference_actor, store, rollouts, initial_values, rewards
+        ),
         running_values=(
             RunningInitialValues(initial_values.running_rate)
             if "running_initial_value" in objective.needs
@@ -178,7 +187,7 @@ def build_run_parts(
         ),
         buckets=buckets,
         checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
-        policies=Policies(directory.policies, sampling.model.config, sampling.tokenizer),
+        policies=_policies(directory, sampling, engine),
         references=Policies(
             directory.references,
             sampling.model.config,
@@ -195,6 +204,13 @@ def build_run_parts(
         starts_at_reference=frozen is not None and reference is None,
         max_completion_tokens=rollouts.max_completion_tokens,
     )
+
+
+def _policies(
+    directory: RunDirectory, sampling: SamplingParts, engine: EngineSettings | None
+) -> Policies:
+    parts = (directory.policies, sampling.model.config, sampling.tokenizer)
+    return EnginePolicies(*parts, seen_at=engine.policies_dir) if engine else Policies(*parts)
 
 
 def _spread(problems: Sequence[Problem], count: int) -> list[Problem]:

@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from spo_jax.acting.engines import OpenAIEngine
 from spo_jax.acting.rollouts import FeedbackLoop, Prompter, RolloutWorker
 from spo_jax.errors import UserError
 from spo_jax.judging import (
@@ -22,7 +24,13 @@ from spo_jax.judging.wire import read_token
 from spo_jax.models import Params, Pretrained, Transformer, load_pretrained
 from spo_jax.problems.prompts import Template
 from spo_jax.problems.tasks import load_task_problems
-from spo_jax.running.settings import JudgeSettings, ModelSource, ProblemSource, RolloutSettings
+from spo_jax.running.settings import (
+    EngineSettings,
+    JudgeSettings,
+    ModelSource,
+    ProblemSource,
+    RolloutSettings,
+)
 from spo_jax.sampling import Sampler
 from spo_jax.tokenizers import Tokenizer, load_tokenizer
 from spo_jax.types import Problem
@@ -34,7 +42,9 @@ class SamplingParts:
 
     Attributes:
       model, tokenizer: of the policy. params: as loaded.
-      judge: asks for every verdict anew. worker: samples and judges. prompter: prompts and answers.
+      judge: asks for every verdict anew. worker: samples with our own sampler, and judges.
+      prompter: prompts and answers.
+      training_worker: samples with the engine where there is one; else the same as `worker`.
     """
 
     model: Transformer
@@ -43,6 +53,7 @@ class SamplingParts:
     judge: ProgramJudge | VerifierJudge
     worker: RolloutWorker
     prompter: Prompter
+    training_worker: RolloutWorker
 
 
 def build_sampling(
@@ -53,6 +64,7 @@ def build_sampling(
     rollouts: RolloutSettings,
     judge: JudgeSettings | Verifier,
     verdicts_path: str,
+    engine: EngineSettings | None = None,
 ) -> SamplingParts:
     """Starts the judge, then loads the policy. The judge ends with `stack`."""
     if rollouts.max_turns > 1 and not isinstance(judge, JudgeSettings):
@@ -81,8 +93,46 @@ def build_sampling(
         steps_per_call=rollouts.steps_per_call,
     )
     loop = FeedbackLoop(rollouts.max_turns, rollouts.max_feedback_tokens, rollouts.feedback)
-    worker = RolloutWorker(sampler, remembering, prompter, loop)
-    return SamplingParts(model, pretrained.params, tokenizer, asked, worker, prompter)
+    worker = training_worker = RolloutWorker(sampler, remembering, prompter, loop)
+    if engine is not None:
+        training_worker = RolloutWorker(
+            connect_engine(engine, sampler, tokenizer), remembering, prompter, loop
+        )
+    return SamplingParts(
+        model, pretrained.params, tokenizer, asked, worker, prompter, training_worker
+    )
+
+
+def connect_engine(settings: EngineSettings, like: Sampler, tokenizer: Tokenizer) -> OpenAIEngine:
+    """Servers that take the place of the sampler `like`. Waits for the first to be there."""
+    return OpenAIEngine(
+        settings.base_urls,
+        model=settings.model,
+        end_ids=like.eos_ids,
+        vocab_size=like.model.config.vocab_size,
+        max_prompt_tokens=like.max_prompt_tokens,
+        max_completion_tokens=like.max_completion_tokens,
+        reload=settings.reload,
+        api_key=None if settings.api_key_file is None else _read_key(settings.api_key_file),
+        max_concurrent=settings.max_concurrent,
+        timeout_secs=settings.timeout_secs,
+        num_tries=settings.num_tries,
+        reload_timeout_secs=settings.reload_timeout_secs,
+        patience_secs=settings.patience_secs,
+        retry_secs=settings.retry_secs,
+        logprobs=settings.logprobs,
+        encode=tokenizer.encode if settings.retokenize else None,
+    )
+
+
+def _read_key(path: str) -> str:
+    try:
+        key = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read api_key_file '{path}': {error}") from error
+    if not key or not key.isprintable():
+        raise UserError(f"api_key_file '{path}' must hold one line with the key")
+    return key
 
 
 def _start_judge(

@@ -82,7 +82,7 @@ class Session:
         self._behavior = (
             parts.policies.load(self._policy_version)
             if self._policy_version
-            else parts.sampling.params
+            else parts.policies.start(parts.sampling.params)
         )
         self.step = int(self.state.step)
         self._host_state = self._snapshot()

@@ -1,0 +1,259 @@
+"""Several servers that are asked as one: who gets the next request, and with which weights.
+
+A server has at most `max_concurrent` requests of ours, all for the policy it serves. When another
+policy is wanted it gets no more, is reloaded once the last has come back, and goes on.
+"""
+
+import contextlib
+import dataclasses
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from spo_jax.acting.engines.connection import Cancelled, Canceller, Endpoint, ServerFailure
+from spo_jax.acting.engines.policy import PublishedPolicy
+from spo_jax.acting.engines.reloading import Reload
+from spo_jax.errors import UserError
+
+_HEALTH_SECS = 10.0  # what a living server takes to say so
+_LOOK_SECS = 0.25
+_FAILURES_TO_DEATH = 3  # in a row, of a server that says it is healthy
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Server:
+    """One server, as its pool sees it. Guarded by the pool's lock.
+
+    Attributes:
+      endpoint: its address.
+      version: of the policy it serves, None where that is unknown.
+      num_running: our requests on it.
+      is_away: somebody is reloading it, or looking whether it is alive.
+      retry_at: when a dead server is looked at again, monotonic seconds; None while it lives.
+      num_failures: in a row. was_named: as dead, to the user. last_failure: for the message when
+        none is left.
+    """
+
+    endpoint: Endpoint
+    version: int | None = None
+    num_running: int = 0
+    is_away: bool = False
+    retry_at: float | None = None
+    num_failures: int = 0
+    was_named: bool = False
+    last_failure: str = "not asked yet"
+
+
+class ServerPool:
+    """Leases servers to requests.
+
+    Args:
+      endpoints: at least one.
+      reload: makes a server serve another policy; None where the servers never change theirs.
+      max_concurrent: requests on one server.
+      reload_timeout_secs: of one reload.
+      patience_secs: how long all servers may be dead.
+      retry_secs: between two looks at a dead server.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        reload: Reload | None,
+        max_concurrent: int,
+        reload_timeout_secs: float,
+        patience_secs: float,
+        retry_secs: float,
+    ):
+        self.servers = [Server(endpoint) for endpoint in endpoints]
+        self.capacity = max_concurrent * len(self.servers)
+        self.names_version = reload is not None and reload.names_version
+        self._reload = reload
+        self._max_concurrent = max_concurrent
+        self._reload_timeout_secs = reload_timeout_secs
+        self._patience_secs = patience_secs
+        self._retry_secs = retry_secs
+        self._changed = threading.Condition()
+        self._only_version: int | None = None
+
+    @contextlib.contextmanager
+    def lease(self, policy: PublishedPolicy, canceller: Canceller) -> Iterator[Server]:
+        """A living server that serves the policy, for one request. Waits for one.
+
+        A ServerFailure inside is counted against the server, and raised.
+
+        Raises:
+          UserError: no server has been alive for `patience_secs`, or none can serve the policy.
+          Cancelled: by the canceller.
+        """
+        self._check_version(policy.version)
+        server = self._wait_for(policy, canceller)
+        try:
+            yield server
+        except ServerFailure as failure:
+            self._note(server, failure, canceller)
+            raise
+        else:
+            with self._changed:
+                server.num_failures = 0
+        finally:
+            with self._changed:
+                server.num_running -= 1
+                self._changed.notify_all()
+
+    def forget_version(self, server: Server) -> None:
+        """Has it reloaded: it turned out to serve something else."""
+        with self._changed:
+            server.version = None
+
+    def look(self, server: Server, canceller: Canceller) -> bool:
+        """Asks a server whether it is alive, and notes it."""
+        is_alive = self._is_healthy(server, canceller)
+        if is_alive:
+            self._revive(server)
+        return is_alive
+
+    def wait_for_any(self, canceller: Canceller) -> list[Server]:
+        """The living servers, once there is one."""
+        deadline = time.monotonic() + self._patience_secs
+        while True:
+            living = [server for server in self.servers if self.look(server, canceller)]
+            if living:
+                return living
+            if time.monotonic() > deadline:
+                raise self._all_dead()
+            canceller.wait(min(self._retry_secs, self._patience_secs))
+
+    def _wait_for(self, policy: PublishedPolicy, canceller: Canceller) -> Server:
+        dead_since: float | None = None
+        while True:
+            if canceller.is_cancelled:
+                raise Cancelled
+            now = time.monotonic()
+            with self._changed:
+                server = self._least_busy(policy.version)
+                if server is not None:
+                    server.num_running += 1
+                    return server
+                if any(s.retry_at is None for s in self.servers):
+                    dead_since = None
+                elif dead_since is None:
+                    dead_since = now
+                elif now - dead_since > self._patience_secs:
+                    raise self._all_dead()
+                work = self._next_work(policy.version, now)
+                if work is None:
+                    self._changed.wait(_LOOK_SECS)
+                    continue
+                work.is_away = True
+            self._make_ready(work, policy, canceller)
+
+    def _least_busy(self, version: int) -> Server | None:
+        ready = [
+            s
+            for s in self.servers
+            if s.retry_at is None
+            and not s.is_away
+            and s.version == version
+            and s.num_running < self._max_concurrent
+        ]
+        return min(ready, key=lambda s: s.num_running, default=None)
+
+    def _next_work(self, version: int, now: float) -> Server | None:
+        """A server to be looked at or reloaded before it can take requests."""
+        for server in self.servers:
+            if server.is_away or server.num_running:
+                continue
+            is_due = server.retry_at is not None and server.retry_at <= now
+            is_stale = server.retry_at is None and server.version != version
+            if is_due or is_stale:
+                return server
+        return None
+
+    def _make_ready(self, server: Server, policy: PublishedPolicy, canceller: Canceller) -> None:
+        """Has an idle server serve the policy. It counts as alive when all of that went well."""
+        try:
+            if server.retry_at is not None and not self._is_healthy(server, canceller):
+                return
+            if self._reload is not None:
+                with self._changed:
+                    server.version = None  # until it is confirmed
+                self._reload(server.endpoint, policy, self._reload_timeout_secs, canceller)
+            self._revive(server)
+            with self._changed:
+                server.version = policy.version
+        except ServerFailure as failure:
+            self._bury(server, f"reload of policy {policy.version}: {failure}")
+        finally:
+            with self._changed:
+                server.is_away = False
+                self._changed.notify_all()
+
+    def _is_healthy(self, server: Server, canceller: Canceller) -> bool:
+        try:
+            server.endpoint.get("/health", _HEALTH_SECS, canceller)
+        except ServerFailure as failure:
+            self._bury(server, str(failure))
+            return False
+        except UserError:
+            pass  # it has no such page, but it answers
+        return True
+
+    def _revive(self, server: Server) -> None:
+        with self._changed:
+            if server.retry_at is not None and server.was_named:
+                say(f"engine {server.endpoint.url} is back")
+            server.retry_at, server.num_failures, server.was_named = None, 0, False
+            self._changed.notify_all()
+
+    def _note(self, server: Server, failure: ServerFailure, canceller: Canceller) -> None:
+        """A failed request: is the server dead, or was it the request?"""
+        with self._changed:
+            server.num_failures += 1
+            server.last_failure = str(failure)
+            is_hopeless = server.num_failures >= _FAILURES_TO_DEATH
+            if server.retry_at is not None or server.is_away:
+                return
+        if is_hopeless:
+            self._bury(server, f"{_FAILURES_TO_DEATH} failures in a row, the last: {failure}")
+        else:
+            with contextlib.suppress(Cancelled):
+                self._is_healthy(server, canceller)
+
+    def _bury(self, server: Server, why: str) -> None:
+        """Marks a server as dead. It is named once, until it has come back."""
+        with self._changed:
+            if not server.was_named:
+                say(f"engine {server.endpoint.url} is left out, and tried again later: {why}")
+            server.was_named = True
+            server.retry_at = time.monotonic() + self._retry_secs
+            server.last_failure = why
+            server.version = None
+            self._changed.notify_all()
+
+    def _check_version(self, version: int) -> None:
+        """Servers that are never reloaded serve one policy, the first that was asked for."""
+        if self._reload is not None:
+            return
+        with self._changed:
+            if self._only_version is None:
+                self._only_version = version
+        if version != self._only_version:
+            raise UserError(
+                f"policy {version} is wanted, but EngineSettings.reload is None and the engine "
+                f"serves policy {self._only_version}: bind a reload, or set policy_sync_every "
+                "beyond the last update"
+            )
+
+    def _all_dead(self) -> UserError:
+        reasons = "; ".join(f"{s.endpoint.url}: {s.last_failure}" for s in self.servers)
+        return UserError(
+            f"no engine of {len(self.servers)} is alive (waited {self._patience_secs:g} s): "
+            f"{reasons}"
+        )
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
