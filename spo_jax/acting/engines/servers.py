@@ -4,6 +4,7 @@ A server has at most `max_concurrent` requests of ours, all for the policy it se
 policy is wanted it gets no more, is reloaded once the last has come back, and goes on.
 """
 
+import collections
 import contextlib
 import dataclasses
 import sys
@@ -76,6 +77,7 @@ class ServerPool:
         self._patience_secs = patience_secs
         self._retry_secs = retry_secs
         self._changed = threading.Condition()
+        self._num_waiting: collections.Counter[int] = collections.Counter()  # by version
         self._only_version: int | None = None
 
     @contextlib.contextmanager
@@ -127,6 +129,15 @@ class ServerPool:
             canceller.wait(min(self._retry_secs, self._patience_secs))
 
     def _wait_for(self, policy: PublishedPolicy, canceller: Canceller) -> Server:
+        with self._changed:
+            self._num_waiting[policy.version] += 1
+        try:
+            return self._ready_server(policy, canceller)
+        finally:
+            with self._changed:
+                self._num_waiting[policy.version] -= 1
+
+    def _ready_server(self, policy: PublishedPolicy, canceller: Canceller) -> Server:
         dead_since: float | None = None
         while True:
             if canceller.is_cancelled:
@@ -167,7 +178,9 @@ class ServerPool:
             if server.is_away or server.num_running:
                 continue
             is_due = server.retry_at is not None and server.retry_at <= now
-            is_stale = server.retry_at is None and server.version != version
+            # As long as somebody waits for what it serves, it is not reloaded to and fro.
+            is_wanted = server.version is not None and self._num_waiting[server.version] > 0
+            is_stale = server.retry_at is None and server.version != version and not is_wanted
             if is_due or is_stale:
                 return server
         return None

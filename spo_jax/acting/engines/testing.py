@@ -17,7 +17,6 @@ from typing import Any
 
 from spo_jax.models import Transformer, load_pretrained
 from spo_jax.sampling import Sampler, SampleRequest
-from spo_jax.tokenizers import load_tokenizer
 from spo_jax.types import Completion, SamplerSettings
 
 MODEL = "policy"
@@ -74,16 +73,9 @@ class EngineServer:
         self._version = "default"
         pretrained = load_pretrained(path)
         self._params = pretrained.params
-        self._end_ids = load_tokenizer(path).eos_ids
-        self._sampler = Sampler(
-            Transformer(pretrained.config),
-            eos_ids=self._end_ids,
-            num_slots=1,
-            max_prompt_tokens=max_prompt_tokens,
-            max_completion_tokens=max_completion_tokens,
-            prefill_batch=1,
-            steps_per_call=max_completion_tokens,
-        )
+        self._model = Transformer(pretrained.config)
+        self._limits = (max_prompt_tokens, max_completion_tokens)
+        self._samplers: dict[tuple[int, ...], Sampler] = {}  # by end tokens
         self._http = _HttpServer(("127.0.0.1", port), self)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
@@ -98,8 +90,7 @@ class EngineServer:
         self._http.server_close()
 
     def models(self) -> dict[str, Any]:
-        room = self._sampler.max_prompt_tokens + self._sampler.max_completion_tokens
-        return {"object": "list", "data": [{"id": MODEL, "max_model_len": room}]}
+        return {"object": "list", "data": [{"id": MODEL, "max_model_len": sum(self._limits)}]}
 
     def reload(self, path: str, version: str) -> None:
         """Serves another checkpoint. Must not meet running completions."""
@@ -137,7 +128,21 @@ class EngineServer:
         request = SampleRequest(
             prompt_tokens=body["prompt"], seeds=[body["seed"]], settings=settings
         )
-        return self._sampler.sample_all(self._params, [request])[0][0]
+        sampler = self._sampler(tuple(body["stop_token_ids"]))
+        return sampler.sample_all(self._params, [request])[0][0]
+
+    def _sampler(self, end_ids: tuple[int, ...]) -> Sampler:
+        if end_ids not in self._samplers:
+            self._samplers[end_ids] = Sampler(
+                self._model,
+                eos_ids=end_ids,
+                num_slots=1,
+                max_prompt_tokens=self._limits[0],
+                max_completion_tokens=self._limits[1],
+                prefill_batch=1,
+                steps_per_call=self._limits[1],
+            )
+        return self._samplers[end_ids]
 
 
 def _choice(drawn: Completion, body: dict[str, Any]) -> dict[str, Any]:
