@@ -95,9 +95,9 @@ def build_sampling(
     loop = FeedbackLoop(rollouts.max_turns, rollouts.max_feedback_tokens, rollouts.feedback)
     worker = training_worker = RolloutWorker(sampler, remembering, prompter, loop)
     if engine is not None:
-        training_worker = RolloutWorker(
-            connect_engine(engine, sampler, tokenizer), remembering, prompter, loop
-        )
+        connected = connect_engine(engine, sampler, tokenizer)
+        stack.callback(connected.close)
+        training_worker = RolloutWorker(connected, remembering, prompter, loop)
     return SamplingParts(
         model, pretrained.params, tokenizer, asked, worker, prompter, training_worker
     )

@@ -116,6 +116,10 @@ class OpenAIEngine:
         )
         return self._run(params, requests, progress)
 
+    def close(self) -> None:
+        """Ends what is still done in the background."""
+        self._pool.close()
+
     def _run(
         self,
         policy: PublishedPolicy,

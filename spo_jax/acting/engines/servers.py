@@ -79,6 +79,8 @@ class ServerPool:
         self._changed = threading.Condition()
         self._num_waiting: collections.Counter[int] = collections.Counter()  # by version
         self._only_version: int | None = None
+        self._refusal: UserError | None = None  # of a reload, for whoever waits
+        self._closing = Canceller()  # of work that outlives a request
 
     @contextlib.contextmanager
     def lease(self, policy: PublishedPolicy, canceller: Canceller) -> Iterator[Server]:
@@ -104,6 +106,10 @@ class ServerPool:
             with self._changed:
                 server.num_running -= 1
                 self._changed.notify_all()
+
+    def close(self) -> None:
+        """Cuts off reloads."""
+        self._closing.cancel()
 
     def forget_version(self, server: Server) -> None:
         """Has it reloaded: it turned out to serve something else."""
@@ -144,6 +150,10 @@ class ServerPool:
                 raise Cancelled
             now = time.monotonic()
             with self._changed:
+                refusal, self._refusal = self._refusal, None
+                if refusal is not None:
+                    raise refusal
+                self._start_work(policy, now)
                 server = self._least_busy(policy.version)
                 if server is not None:
                     server.num_running += 1
@@ -154,12 +164,7 @@ class ServerPool:
                     dead_since = now
                 elif now - dead_since > self._patience_secs:
                     raise self._all_dead()
-                work = self._next_work(policy.version, now)
-                if work is None:
-                    self._changed.wait(_LOOK_SECS)
-                    continue
-                work.is_away = True
-            self._make_ready(work, policy, canceller)
+                self._changed.wait(_LOOK_SECS)
 
     def _least_busy(self, version: int) -> Server | None:
         ready = [
@@ -172,33 +177,43 @@ class ServerPool:
         ]
         return min(ready, key=lambda s: s.num_running, default=None)
 
-    def _next_work(self, version: int, now: float) -> Server | None:
-        """A server to be looked at or reloaded before it can take requests."""
+    def _start_work(self, policy: PublishedPolicy, now: float) -> None:
+        """Starts to reload what serves another policy, and to look at what was dead.
+
+        In threads of their own: meanwhile the other servers go on.
+        """
         for server in self.servers:
             if server.is_away or server.num_running:
                 continue
             is_due = server.retry_at is not None and server.retry_at <= now
             # As long as somebody waits for what it serves, it is not reloaded to and fro.
             is_wanted = server.version is not None and self._num_waiting[server.version] > 0
-            is_stale = server.retry_at is None and server.version != version and not is_wanted
-            if is_due or is_stale:
-                return server
-        return None
+            is_stale = server.retry_at is None and server.version != policy.version
+            if is_due or (is_stale and not is_wanted):
+                server.is_away = True
+                threading.Thread(
+                    target=self._make_ready, args=(server, policy), name="engine-work", daemon=True
+                ).start()
 
-    def _make_ready(self, server: Server, policy: PublishedPolicy, canceller: Canceller) -> None:
+    def _make_ready(self, server: Server, policy: PublishedPolicy) -> None:
         """Has an idle server serve the policy. It counts as alive when all of that went well."""
         try:
-            if server.retry_at is not None and not self._is_healthy(server, canceller):
+            if server.retry_at is not None and not self._is_healthy(server, self._closing):
                 return
             if self._reload is not None:
                 with self._changed:
                     server.version = None  # until it is confirmed
-                self._reload(server.endpoint, policy, self._reload_timeout_secs, canceller)
+                self._reload(server.endpoint, policy, self._reload_timeout_secs, self._closing)
             self._revive(server)
             with self._changed:
                 server.version = policy.version
         except ServerFailure as failure:
             self._bury(server, f"reload of policy {policy.version}: {failure}")
+        except UserError as error:
+            with self._changed:
+                self._refusal = error
+        except Cancelled:
+            pass
         finally:
             with self._changed:
                 server.is_away = False

@@ -1,0 +1,84 @@
+"""A run whose training samples come from an HTTP server: the same run as with our own sampler."""
+
+import pytest
+
+from spo_jax.acting.engines import SglangReload
+from spo_jax.acting.engines.testing import EngineServer
+from spo_jax.acting.evaluator import EvaluationSettings
+from spo_jax.errors import UserError
+from spo_jax.reporting.metrics import read_metrics
+from spo_jax.running.directory import RunDirectory
+from spo_jax.running.settings import EngineSettings
+from spo_jax.trajectories import TrajectoryStore
+
+SMALL = ["BatchSettings.problems_per_update = 2"]
+RUN = {
+    "num_updates": 4,
+    "policy_sync_every": 2,
+    "checkpoint_every": 2,
+    "evaluation": EvaluationSettings(
+        num_problems=4, num_samples=2, ks=(1,), temperature=1.0, top_p=1.0, max_completion_tokens=6
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def server(uniform_checkpoint):
+    with EngineServer(uniform_checkpoint, max_prompt_tokens=5, max_completion_tokens=6) as server:
+        yield server
+
+
+def engine_at(server, **changes):
+    return EngineSettings(
+        **{"base_urls": (server.url,), "reload": SglangReload(), "patience_secs": 5.0} | changes
+    )
+
+
+def rows(run_dir):
+    return {
+        t.trajectory_id: (t.policy_version, t.completion_tokens.tolist(), t.finish_reason, t.reward)
+        for t in TrajectoryStore(RunDirectory(str(run_dir)).store_url, writer_id="reader").read()
+    }
+
+
+def losses(run_dir):
+    return [line["loss/total"] for line in read_metrics(run_dir) if "loss/total" in line]
+
+
+def test_an_engines_run_is_the_run_of_our_own_sampler(
+    tiny_task, uniform_checkpoint, server, tmp_path
+):
+    """Every sample from the policy that its trajectory names, over two publications."""
+    ours, theirs = tmp_path / "ours" / "run", tmp_path / "theirs" / "run"
+    tiny_task(ours, uniform_checkpoint, SMALL, **RUN)
+    # In two attempts: a resumed run does not trust what the server was left with.
+    tiny_task(
+        theirs, uniform_checkpoint, SMALL, **RUN | {"num_updates": 2}, engine=engine_at(server)
+    )
+    server.reload(uniform_checkpoint, "elsewhere")
+    tiny_task(theirs, uniform_checkpoint, SMALL, **RUN, engine=engine_at(server))
+    assert rows(theirs) == rows(ours)
+    assert {version for version, *_ in rows(theirs).values()} == {0, 2}
+    assert losses(theirs) == pytest.approx(losses(ours), rel=1e-4)
+    published = [path for path in server.reloads if path != uniform_checkpoint]
+    assert published == [str(theirs / "policies" / version) for version in ("0", "2")]
+
+
+def test_objectives_that_need_logprobs_say_so(tiny_task, uniform_checkpoint, server, tmp_path):
+    bindings = [*SMALL, "train.objective = @GRPO()"]
+    with pytest.raises(UserError, match=r"GRPO needs behavior_logprobs.*logprobs='none'"):
+        engine = engine_at(server, logprobs="none")
+        tiny_task(tmp_path / "run", uniform_checkpoint, bindings, **RUN, engine=engine)
+
+
+def test_settings_are_checked():
+    for changes, message in (
+        ({"base_urls": "http://a"}, "must be a list of at least one address"),
+        ({"base_urls": ()}, "must be a list of at least one address"),
+        ({"base_urls": ("http://a", "http://a")}, "names a server twice"),
+        ({"max_concurrent": 0}, "max_concurrent=0 must be at least 1"),
+        ({"timeout_secs": 0.0}, "timeout_secs=0.0 must be above 0"),
+        ({"logprobs": "proces"}, "logprobs='proces' must be of"),
+    ):
+        with pytest.raises(UserError, match=message):
+            EngineSettings(**{"base_urls": ("http://a",)} | changes)
