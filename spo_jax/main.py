@@ -17,6 +17,7 @@ from spo_jax.errors import UserError, nearest
 # Command -> module of spo_jax.commands. A module has HELP, add_arguments(parser) and run(args).
 COMMANDS = {
     "train": "train",
+    "actor": "actor",
     "eval": "eval",
     "sample": "sample",
     "score": "score",
@@ -30,7 +31,7 @@ COMMANDS = {
 }
 # Words that may follow a command -> a module of the same form.
 SUBCOMMANDS = {"judge": {"serve": "judge_serve", "status": "judge_status"}}
-COMPUTES = ("train", "eval", "sample", "score")
+COMPUTES = ("train", "actor", "eval", "sample", "score")
 
 
 class _Parser(argparse.ArgumentParser):

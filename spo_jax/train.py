@@ -20,6 +20,8 @@ from spo_jax.reporting.metrics import MetricsWriter
 from spo_jax.reporting.progress import Progress
 from spo_jax.reporting.report import write_report
 from spo_jax.reporting.summary import run_summary
+from spo_jax.running.actor_building import build_supply
+from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.parts import build_run_parts
 from spo_jax.running.requirements import check_requirements
@@ -53,6 +55,7 @@ def train(
     evaluation: EvaluationSettings = EvaluationSettings(),
     mesh: MeshShape = MeshShape(),
     judge: JudgeSettings | Verifier = JudgeSettings(),
+    actors: ActorSettings = ActorSettings(),
     rewards: RewardMap = RewardMap(),
     num_updates: int = 100,
     collect_every: int = 1,
@@ -81,6 +84,7 @@ def train(
         in between).
       mesh: devices.
       judge: of programs, in the sandbox; or a verifier, for answers that are data.
+      actors: who samples: this loop in turn with the updates, or actors beside it.
       rewards: what a verdict is worth.
       num_updates: of the whole run.
       collect_every: updates whose problems are sampled in one go. More fill the sampler better,
@@ -103,6 +107,7 @@ def train(
 
     Raises:
       UserError: settings that do not fit together, before any long work.
+      ActorsLostError: no actor was alive for long; the state is saved.
       Stopped: after Ctrl-C or SIGTERM, with everything saved.
       NonFiniteLossError: names the trajectories; the last good state is saved.
     """
@@ -149,11 +154,26 @@ def train(
             rewards=rewards,
             initial_values=initial_values,
             critic_optimizer=critic_optimizer or optimizer,
+            actors=actors,
+            collect_every=collect_every,
             seed=seed,
             engine=engine,
         )
         session = Session(parts, directory, stop, evaluation)
         first = session.restore(seed)
+        supply = stack.enter_context(
+            build_supply(
+                session,
+                parts,
+                directory,
+                stop,
+                actors,
+                rollouts=rollouts,
+                collect_every=collect_every,
+                num_updates=num_updates,
+                seed=seed,
+            )
+        )
         metrics = stack.enter_context(contextlib.closing(MetricsWriter(run_dir, resume_step=first)))
         progress = Progress("training", num_updates, "updates", done=first, every_secs=0)
 
@@ -168,15 +188,14 @@ def train(
                 evaluate_if_due()
                 if reference_update_every and update and update % reference_update_every == 0:
                     session.move_reference()
-                values = {}
-                if update % collect_every == 0:
-                    ahead = min(update + collect_every, num_updates)
-                    values = session.collect(parts.stream.between(update, ahead))
-                groups, drawn = session.draw(parts.stream.at(update))
+                problem_ids, values = supply.provide(update)
+                groups, drawn = session.draw(problem_ids)
+                supply.drawn()
                 learned = session.update(groups)
                 is_last = session.step == num_updates
                 if is_last or session.step % policy_sync_every == 0:
                     session.publish()
+                    supply.published()
                 session.finish_update()
                 # Written first: a resumed run drops lines past its checkpoint, but cannot add one.
                 metrics.write(session.step, values | drawn | learned | session.clock.metrics())
@@ -184,6 +203,7 @@ def train(
                     session.save()
                 progress.update(session.step, _headline(learned))
                 stop.check()
+            supply.finish()
             evaluate_if_due()
             session.write_token_values()
         summary = run_summary(run_dir, evaluation.ks)

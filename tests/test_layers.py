@@ -35,6 +35,7 @@ LAYERS = {
     "running": 4,  # parts and state of a run: what train.py's story is told with
     "train": 4,
     "evaluate": 4,
+    "act": 4,
     "sweep": 4,
     "commands": 5,
     "main": 5,
@@ -52,6 +53,7 @@ SIBLINGS = {
     ("sharding", "models"),
     ("train", "running"),
     ("evaluate", "running"),
+    ("act", "running"),
     ("sweep", "train"),
     ("main", "commands"),
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spo_jax.acting.rollouts import Prompter, Rollout, RolloutWorker
+from spo_jax.acting.rollouts import PendingRollouts, Prompter, Rollout, RolloutWorker
 from spo_jax.acting.seeds import derived_id, derived_seed
 from spo_jax.judging import RewardMap
 from spo_jax.trajectories import TrajectoryStore
@@ -50,6 +50,27 @@ class CollectReport:
             values["sampling/turns"] = self.mean_turns
             values["sampling/fixed_by_feedback_fraction"] = self.fixed_fraction
         return values
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class PendingRound:
+    """A round that is sampled and not committed: verdicts may be missing.
+
+    Attributes:
+      round_id, source, policy_version, settings: of its trajectories.
+      problems: what was asked. rollouts: the answers, by problem and sample.
+    """
+
+    round_id: str
+    source: str
+    policy_version: int
+    settings: SamplerSettings
+    problems: tuple[Problem, ...]
+    rollouts: PendingRollouts
+
+    def is_judged(self) -> bool:
+        """Whether it can be committed without waiting for the judge."""
+        return self.rollouts.done()
 
 
 class Actor:
@@ -96,7 +117,32 @@ class Actor:
         settings: SamplerSettings | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> CollectReport:
-        """Samples `num_samples` answers to each problem and commits them as one object.
+        """Samples `num_samples` answers to each problem and commits them as one object."""
+        pending = self.begin(
+            params,
+            problems,
+            num_samples=num_samples,
+            policy_version=policy_version,
+            round_id=round_id,
+            source=source,
+            settings=settings,
+            progress=progress,
+        )
+        return self.commit(pending)
+
+    def begin(
+        self,
+        params: Any,
+        problems: Sequence[Problem],
+        *,
+        num_samples: int,
+        policy_version: int,
+        round_id: str,
+        source: str = "online",
+        settings: SamplerSettings | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> PendingRound:
+        """Samples `num_samples` answers to each problem; their last verdicts may be missing.
 
         Seeds and trajectory ids depend on (run, source, round, problem, sample) alone: a collect
         that is redone after a crash writes the same trajectories, which the store keeps once.
@@ -106,13 +152,22 @@ class Actor:
             [derived_seed(self._seed, source, round_id, p.id, j) for j in range(num_samples)]
             for p in problems
         ]
-        rollouts = self._worker.run(params, problems, seeds, settings, progress=progress)
+        rollouts = self._worker.begin(params, problems, seeds, settings, progress=progress)
+        return PendingRound(round_id, source, policy_version, settings, tuple(problems), rollouts)
+
+    def commit(self, pending: PendingRound, *, number: int | None = None) -> CollectReport:
+        """Waits for the verdicts and commits a round as one object.
+
+        Args:
+          number: the commit that it must become, for callers that count them; see
+            `TrajectoryStore.append`.
+        """
         trajectories = [
-            self._trajectory(problem, rollout, j, policy_version, round_id, source, settings)
-            for problem, samples in zip(problems, rollouts, strict=True)
+            self._trajectory(problem, rollout, j, pending)
+            for problem, samples in zip(pending.problems, pending.rollouts.result(), strict=True)
             for j, rollout in enumerate(samples)
         ]
-        commit = self._store.append(trajectories)
+        commit = self._store.append(trajectories, commit=number)
         return _report(commit.records)  # as stored: an interrupted attempt may have been first
 
     def _trajectory(
@@ -120,19 +175,17 @@ class Actor:
         problem: Problem,
         rollout: Rollout,
         index: int,
-        policy_version: int,
-        round_id: str,
-        source: str,
-        settings: SamplerSettings,
+        pending: PendingRound,
     ) -> Trajectory:
         completion = rollout.completion
-        group = (self._run_id, source, policy_version, round_id, problem.id)
+        source, version = pending.source, pending.policy_version
+        group = (self._run_id, source, version, pending.round_id, problem.id)
         return Trajectory(
             trajectory_id=derived_id(*group, index),
             group_id=derived_id(*group),
             problem_id=problem.id,
             source=source,
-            policy_version=policy_version,
+            policy_version=version,
             seed=completion.seed,
             turns=rollout.turns,
             prompt_tokens=np.asarray(self._prompter.prompt_tokens(problem), np.int32),
@@ -142,7 +195,7 @@ class Actor:
             behavior_logprobs=completion.behavior_logprobs,
             reward=self._reward_map.reward(rollout.judgement),
             verdict=rollout.judgement.verdict,
-            sampler=settings,
+            sampler=pending.settings,
             tokenizer_hash=self._prompter.tokenizer.hash,
             completion_text=self._prompter.text(completion),
         )

@@ -4,6 +4,7 @@
 whole: it is written aside and renamed. Version 0 is the start itself and is not written.
 """
 
+import concurrent.futures
 import os
 import shutil
 from pathlib import Path
@@ -48,12 +49,66 @@ class Policies:
         self._dtype = dtype
         self._keep = keep
         self._pinned: int | None = None
+        self._writer: concurrent.futures.ThreadPoolExecutor | None = None
+        self._writing: concurrent.futures.Future[None] | None = None
         # A copy on the device, in another buffer than the learner's, which it is about to donate.
         self._copy = jax.jit(lambda p: jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), p))
 
-    def publish(self, params: Any, version: int) -> Any:
-        """Writes a version and returns the device copy that samplers are to use from now on."""
+    def publish(self, params: Any, version: int, *, background: bool = False) -> Any:
+        """Writes a version and returns the device copy that samplers are to use from now on.
+
+        Args:
+          params: the learner's; they may be donated as soon as this returns.
+          version: updates that they have seen.
+          background: write the files in a thread. If the version before is still being written,
+            that is waited for: no version is left out.
+
+        Raises:
+          OSError: of this write, or of the one before it in the background.
+        """
         copy = self._copy(params)
+        self.flush()
+        if background:
+            if self._writer is None:
+                self._writer = concurrent.futures.ThreadPoolExecutor(1, "publishing")
+            self._writing = self._writer.submit(self._write, copy, version)
+        else:
+            self._write(copy, version)
+        return copy
+
+    def flush(self) -> None:
+        """Waits until what was published is on disk; raises what went wrong with it."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self) -> None:
+        """Ends the writing thread, if there is one, after its work."""
+        if self._writer is not None:
+            self._writer.shutdown()
+
+    def latest(self) -> int:
+        """The newest published version; 0 where none is."""
+        try:
+            return int((self._directory / LATEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return 0
+
+    def rewind(self, version: int) -> None:
+        """Forgets versions beyond one, of an attempt that got further than its checkpoint.
+
+        Asynchronous runs do not repeat themselves bit for bit: a later policy of that number is
+        another policy.
+        """
+        if version:
+            self._point_to(version)
+        else:
+            (self._directory / LATEST).unlink(missing_ok=True)
+        for later in self.versions():
+            if later > version:
+                shutil.rmtree(self._directory / str(later))
+
+    def _write(self, copy: Any, version: int) -> None:
         target = self._directory / str(version)
         self._directory.mkdir(parents=True, exist_ok=True)
         if not target.exists():  # a redone step publishes the same policy
@@ -63,7 +118,6 @@ class Policies:
             partial.rename(target)
         self._point_to(version)
         self._remove_old()
-        return copy
 
     def pin(self, version: int) -> None:
         """Keeps a version, in place of the one pinned before: a checkpoint names it."""

@@ -114,6 +114,26 @@ class Prompter:
         return ids[0]
 
 
+class PendingRollouts:
+    """Rollouts whose samples are all drawn and whose last verdicts may still be on their way."""
+
+    def __init__(
+        self,
+        futures: Sequence[concurrent.futures.Future[Judgement]],
+        finish: Callable[[], list[list[Rollout]]],
+    ):
+        self._futures = futures
+        self._finish = finish
+
+    def done(self) -> bool:
+        """Whether every verdict is there: `result` returns at once."""
+        return all(future.done() for future in self._futures)
+
+    def result(self) -> list[list[Rollout]]:
+        """Rollouts by problem and sample, in the order asked; waits for the last verdict."""
+        return self._finish()
+
+
 NO_PROGRAM = Judgement(verdict=Verdict.CE, message="the answer holds no program")
 
 
@@ -165,7 +185,31 @@ class RolloutWorker:
         judge_every_turn: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[list[Rollout]]:
-        """Answers every problem once for each of its seeds.
+        """Answers every problem once for each of its seeds: `begin`, and what it promises.
+
+        Returns:
+          Rollouts by problem and sample, in the order asked.
+        """
+        return self.begin(
+            params,
+            problems,
+            seeds,
+            settings,
+            judge_every_turn=judge_every_turn,
+            progress=progress,
+        ).result()
+
+    def begin(
+        self,
+        params: Any,
+        problems: Sequence[Problem],
+        seeds: Sequence[Sequence[int]],
+        settings: SamplerSettings,
+        *,
+        judge_every_turn: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> PendingRollouts:
+        """Draws all samples and returns without waiting for the last verdicts.
 
         With feedback, an answer that ended by itself and failed a public test is followed by what
         failed and by another answer, up to `loop.max_turns`. The turns are rounds of sampling: all
@@ -182,7 +226,7 @@ class RolloutWorker:
             at its first answer. In between it is called with (0, 0), to stop a run that waits.
 
         Returns:
-          Rollouts by problem and sample, in the order asked.
+          The rollouts to be. Between two turns the verdicts of the first are waited for.
         """
         prompts = [self._prompter.prompt_tokens(problem) for problem in problems]
         dialogues = [
@@ -208,7 +252,10 @@ class RolloutWorker:
                     dialogue.verdicts.append(self._submit(dialogue.problem, dialogue))
             if not groups:
                 break
-        return [[self._rollout(d, judge_every_turn) for d in many] for many in dialogues]
+        return PendingRollouts(
+            [future for many in dialogues for d in many for future in d.verdicts],
+            lambda: [[self._rollout(d, judge_every_turn) for d in many] for many in dialogues],
+        )
 
     def _answered(
         self,

@@ -7,7 +7,8 @@ command again goes on where the run stopped.
   spo train --gin_file=configs/runs/quickstart.gin --run_dir=runs/a --gin.train.num_updates=10
 
 The comment at the head of each file in configs/runs/ lists the bindings that are usually changed.
-Exit status: 0 finished, 2 bad input, 3 a loss that is not finite, 130 stopped with all saved.
+Exit status: 0 finished, 2 bad input, 3 a loss that is not finite, 4 no actor is
+alive, 130 stopped with all saved.
 """
 
 import argparse
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from spo_jax.learning import NonFiniteLossError
     from spo_jax.reporting.summary import format_summary
     from spo_jax.running.configurables import CONFIGURABLES
-    from spo_jax.running.stopping import Stopped
+    from spo_jax.running.stopping import ActorsLostError, Stopped
     from spo_jax.train import train
 
     settings = gin_config.configured_arguments(
@@ -47,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     except Stopped:
         print(f"stopped; the same command goes on with '{args.run_dir}'", file=sys.stderr)
         return 130
-    except NonFiniteLossError as error:
+    except (NonFiniteLossError, ActorsLostError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 3
+        return 3 if isinstance(error, NonFiniteLossError) else 4
     print(json.dumps(summary) if args.json else format_summary(summary))
     if not args.json:
         print(f"report: {args.run_dir}/report.html")

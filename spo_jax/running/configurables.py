@@ -27,6 +27,7 @@ from spo_jax.problems.letters import NamedLetters
 from spo_jax.problems.prompt_answers import PromptColumns
 from spo_jax.problems.prompts import PromptTemplate, TextTemplate
 from spo_jax.problems.reasoning_gym import ReasoningGymSet
+from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.settings import (
     BatchSettings,
     EngineSettings,
@@ -39,6 +40,7 @@ from spo_jax.running.settings import (
 from spo_jax.trajectories import ReplayConfig
 
 CONFIGURABLES: tuple[Callable[..., Any], ...] = (
+    ActorSettings,
     AdamW,
     AdvantageRegression,
     BatchSettings,

@@ -51,6 +51,10 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def actors(self) -> Path:
+        return self.path / "actors"
+
+    @property
     def verdicts(self) -> Path:
         return self.path / "verdicts.jsonl"
 

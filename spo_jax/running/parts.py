@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Sequence
 
 from spo_jax.acting.actor import Actor
+from spo_jax.acting.actor_loop import RoundSettings
 from spo_jax.acting.annotator import Annotator, Reference, ReferenceScorer
 from spo_jax.acting.engines import EnginePolicies
 from spo_jax.acting.initial_values import (
@@ -22,12 +22,15 @@ from spo_jax.learning.optimizer import Optimizer
 from spo_jax.models import ModelConfig, params_id
 from spo_jax.objectives import Objective
 from spo_jax.problems.prompts import Template
+from spo_jax.running.actor_devices import check_shared_device, split_devices
+from spo_jax.running.actor_settings import ActorSettings, num_online
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.sampling_parts import (
     SamplingParts,
     build_sampling,
     load_source,
     load_split,
+    load_train_problems,
     promptable,
 )
 from spo_jax.running.settings import (
@@ -64,6 +67,7 @@ class RunParts:
       reference: the first frozen policy; None where the objective reads nothing of it.
       starts_at_reference: the policy's start is the reference.
       max_completion_tokens: longer answers are not learned from.
+      rounds: of actors. is_async: whether they work beside the learner.
     """
 
     sampling: SamplingParts
@@ -90,6 +94,8 @@ class RunParts:
     reference: Reference | None
     starts_at_reference: bool
     max_completion_tokens: int
+    rounds: RoundSettings
+    is_async: bool
 
 
 def build_run_parts(
@@ -111,11 +117,16 @@ def build_run_parts(
     rewards: RewardMap,
     initial_values: InitialValueSettings,
     critic_optimizer: Optimizer,
+    actors: ActorSettings,
+    collect_every: int,
     seed: int,
     engine: EngineSettings | None = None,
 ) -> RunParts:
     """Builds and checks all parts; compiles nothing yet."""
-    device_mesh = make_mesh(**dataclasses.asdict(mesh))
+    split = split_devices(actors, needs_own=engine is None)
+    device_mesh = make_mesh(**dataclasses.asdict(mesh), devices=split.learner)
+    if engine is None:
+        check_shared_device(actors, device_mesh)
     buckets = row_buckets(
         batch.row_lengths,
         tokens_per_micro_batch=batch.tokens_per_micro_batch,
@@ -130,14 +141,13 @@ def build_run_parts(
         rollouts=rollouts,
         judge=judge,
         verdicts_path=str(directory.verdicts),
-        engine=engine,
+        engine=None if actors.mode == "remote" else engine,  # each actor has its own
     )
-    limit = rollouts.max_prompt_tokens
-    train_problems = _spread(
-        promptable(load_split(problems, problems.train_split), sampling, limit),
-        problems.max_problems,
+    train_problems = load_train_problems(problems, sampling, rollouts)
+    rounds = actors.rounds(batch, replay, collect_every, len(train_problems))
+    eval_problems = promptable(
+        load_split(problems, problems.eval_split), sampling, rollouts.max_prompt_tokens
     )
-    eval_problems = promptable(load_split(problems, problems.eval_split), sampling, limit)
     store = TrajectoryStore(directory.store_url, writer_id=WRITER_ID)
     actor, reference_actor = (
         Actor(
@@ -187,14 +197,14 @@ def build_run_parts(
         ),
         buckets=buckets,
         checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
-        policies=_policies(directory, sampling, engine),
+        policies=make_policies(directory, sampling, engine),
         references=Policies(
             directory.references,
             sampling.model.config,
             sampling.tokenizer,
             dtype=policy.param_dtype,
         ),
-        num_online=math.ceil(batch.completions_per_problem * (1 - replay.offline_fraction)),
+        num_online=num_online(batch, replay),
         batch=batch,
         rewards=rewards,
         stores=tuple(stores),
@@ -203,23 +213,17 @@ def build_run_parts(
         reference=frozen,
         starts_at_reference=frozen is not None and reference is None,
         max_completion_tokens=rollouts.max_completion_tokens,
+        rounds=rounds,
+        is_async=actors.is_async,
     )
 
 
-def _policies(
+def make_policies(
     directory: RunDirectory, sampling: SamplingParts, engine: EngineSettings | None
 ) -> Policies:
+    """What the run publishes: parameters for our own sampler, directories for an engine."""
     parts = (directory.policies, sampling.model.config, sampling.tokenizer)
     return EnginePolicies(*parts, seen_at=engine.policies_dir) if engine else Policies(*parts)
-
-
-def _spread(problems: Sequence[Problem], count: int) -> list[Problem]:
-    """`count` problems spread evenly over the set; all of them for 0."""
-    if not count:
-        return list(problems)
-    if count > len(problems):
-        raise UserError(f"max_problems={count} exceeds the {len(problems)} problems there are")
-    return [problems[i * len(problems) // count] for i in range(count)]
 
 
 def _reference(

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jax.sharding import Mesh
+
 from spo_jax.acting.engines import OpenAIEngine
 from spo_jax.acting.rollouts import FeedbackLoop, Prompter, RolloutWorker
 from spo_jax.errors import UserError
@@ -42,18 +44,24 @@ class SamplingParts:
 
     Attributes:
       model, tokenizer: of the policy. params: as loaded.
-      judge: asks for every verdict anew. worker: samples with our own sampler, and judges.
-      prompter: prompts and answers.
-      training_worker: samples with the engine where there is one; else the same as `worker`.
+      judge: asks for every verdict anew. remembering: the same with a memory.
+      worker: samples with our own sampler, and judges. prompter: prompts and answers.
+      engine_worker: samples with an engine outside this process; None where there is none.
     """
 
     model: Transformer
     params: Params
     tokenizer: Tokenizer
     judge: ProgramJudge | VerifierJudge
+    remembering: SubmitsAnswers
     worker: RolloutWorker
     prompter: Prompter
-    training_worker: RolloutWorker
+    engine_worker: RolloutWorker | None = None
+
+    @property
+    def training_worker(self) -> RolloutWorker:
+        """What draws training samples."""
+        return self.engine_worker or self.worker
 
 
 def build_sampling(
@@ -79,6 +87,25 @@ def build_sampling(
     prompter = Prompter(tokenizer, prompt, rollouts.stop_at)
     pretrained = load_source(policy)
     model = Transformer(pretrained.config)
+    worker = make_worker(model, remembering, prompter, rollouts)
+    engine_worker = None
+    if engine is not None:
+        connected = connect_engine(engine, model, prompter, rollouts)
+        stack.callback(connected.close)
+        engine_worker = RolloutWorker(connected, remembering, prompter, worker.loop)
+    return SamplingParts(
+        model, pretrained.params, tokenizer, asked, remembering, worker, prompter, engine_worker
+    )
+
+
+def make_worker(
+    model: Transformer,
+    judge: SubmitsAnswers,
+    prompter: Prompter,
+    rollouts: RolloutSettings,
+    mesh: Mesh | None = None,
+) -> RolloutWorker:
+    """Samples and judges, on a mesh of this host or on the default device."""
     limits = [
         rollouts.max_prompt_tokens + rollouts.tokens_before_turn(turn)
         for turn in range(rollouts.max_turns)
@@ -91,27 +118,24 @@ def build_sampling(
         prompt_buckets=limits[:-1],
         max_completion_tokens=rollouts.max_completion_tokens,
         steps_per_call=rollouts.steps_per_call,
+        mesh=mesh,
     )
     loop = FeedbackLoop(rollouts.max_turns, rollouts.max_feedback_tokens, rollouts.feedback)
-    worker = training_worker = RolloutWorker(sampler, remembering, prompter, loop)
-    if engine is not None:
-        connected = connect_engine(engine, sampler, tokenizer)
-        stack.callback(connected.close)
-        training_worker = RolloutWorker(connected, remembering, prompter, loop)
-    return SamplingParts(
-        model, pretrained.params, tokenizer, asked, worker, prompter, training_worker
-    )
+    return RolloutWorker(sampler, judge, prompter, loop)
 
 
-def connect_engine(settings: EngineSettings, like: Sampler, tokenizer: Tokenizer) -> OpenAIEngine:
-    """Servers that take the place of the sampler `like`. Waits for the first to be there."""
+def connect_engine(
+    settings: EngineSettings, model: Transformer, prompter: Prompter, rollouts: RolloutSettings
+) -> OpenAIEngine:
+    """Servers that take the place of our own sampler. Waits for the first to be there."""
+    before_last = rollouts.tokens_before_turn(rollouts.max_turns - 1)
     return OpenAIEngine(
         settings.base_urls,
         model=settings.model,
-        end_ids=like.eos_ids,
-        vocab_size=like.model.config.vocab_size,
-        max_prompt_tokens=like.max_prompt_tokens,
-        max_completion_tokens=like.max_completion_tokens,
+        end_ids=prompter.end_ids,
+        vocab_size=model.config.vocab_size,
+        max_prompt_tokens=rollouts.max_prompt_tokens + before_last,
+        max_completion_tokens=rollouts.max_completion_tokens,
         reload=settings.reload,
         api_key=None if settings.api_key_file is None else _read_key(settings.api_key_file),
         max_concurrent=settings.max_concurrent,
@@ -121,7 +145,7 @@ def connect_engine(settings: EngineSettings, like: Sampler, tokenizer: Tokenizer
         patience_secs=settings.patience_secs,
         retry_secs=settings.retry_secs,
         logprobs=settings.logprobs,
-        encode=tokenizer.encode if settings.retokenize else None,
+        encode=prompter.tokenizer.encode if settings.retokenize else None,
     )
 
 
@@ -187,6 +211,14 @@ def load_split(source: ProblemSource, split: str) -> list[Problem]:
     )
 
 
+def load_train_problems(
+    source: ProblemSource, sampling: SamplingParts, rollouts: RolloutSettings
+) -> list[Problem]:
+    """The problems that are learned from, in the order every process of a run has them in."""
+    problems = load_split(source, source.train_split)
+    return _spread(promptable(problems, sampling, rollouts.max_prompt_tokens), source.max_problems)
+
+
 def promptable(
     problems: Sequence[Problem], sampling: SamplingParts, max_prompt_tokens: int
 ) -> list[Problem]:
@@ -208,3 +240,12 @@ def promptable(
             f"max_prompt_tokens={max_prompt_tokens}"
         )
     return kept
+
+
+def _spread(problems: Sequence[Problem], count: int) -> list[Problem]:
+    """`count` problems spread evenly over the set; all of them for 0."""
+    if not count:
+        return list(problems)
+    if count > len(problems):
+        raise UserError(f"max_problems={count} exceeds the {len(problems)} problems there are")
+    return [problems[i * len(problems) // count] for i in range(count)]

@@ -5,11 +5,13 @@ state. Nothing of an unfinished update is kept, and a resumed run redoes it.
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spo_jax.acting.annotator import Reference
 from spo_jax.acting.evaluator import Evaluation, EvaluationSettings, evaluate
+from spo_jax.acting.policy_sources import Policy
 from spo_jax.acting.stored import add_stored_trajectories
 from spo_jax.acting.token_values import token_values
 from spo_jax.acting.written import add_written_solutions
@@ -22,7 +24,7 @@ from spo_jax.reporting.progress import Progress, say
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.parts import RunParts
 from spo_jax.running.requirements import check_sources
-from spo_jax.running.stopping import Stopped, StopRequest
+from spo_jax.running.stopping import ActorsLostError, Stopped, StopRequest
 from spo_jax.trajectories import ONLINE_SOURCES, DrawnGroup, Watermark
 from spo_jax.types import Problem
 
@@ -69,6 +71,8 @@ class Session:
         else:
             self.state = restored.state
             self._policy_version = restored.host_state["policy_version"]
+            if parts.is_async:
+                parts.policies.rewind(self._policy_version)
             parts.replay.load_state_dict(restored.host_state["replay"])
             parts.store.rewind(parts.replay.watermark)
             self._restore_reference(restored.host_state)
@@ -109,8 +113,17 @@ class Session:
                 metrics = {"policy/version": self._policy_version, **report.metrics()}
         return metrics
 
-    def draw(self, problems: Sequence[Problem]) -> tuple[list[DrawnGroup], dict[str, float]]:
-        """Draws the next update's groups, complete with what the objective needs."""
+    @property
+    def behavior(self) -> Policy:
+        """The policy that samplers are to use."""
+        return Policy(self._policy_version, self._behavior)
+
+    def draw(self, problem_ids: Sequence[str]) -> tuple[list[DrawnGroup], dict[str, float]]:
+        """Draws the next update's groups, complete with what the objective needs.
+
+        Args:
+          problem_ids: of the problems that must be drawn; others fill the update.
+        """
         parts = self._parts
         with self.clock("drawing"):
             parts.replay.advance()
@@ -119,13 +132,16 @@ class Session:
                 parts.batch.problems_per_update,
                 parts.batch.completions_per_problem,
                 self.step,
-                problem_ids=[problem.id for problem in problems],
+                problem_ids=problem_ids,
+                fresh_first=parts.is_async,
             )
         assert parts.replay.stats is not None
         metrics = parts.replay.stats.metrics()
         with self.clock("reference"):
             if parts.annotator is not None and self._reference is not None:
                 groups = parts.annotator.complete(groups, self._reference)
+        if parts.is_async:
+            groups = self._with_initial_values(groups)
         if parts.running_values is not None:
             groups = parts.running_values.fill(groups)
         return groups, metrics
@@ -158,7 +174,9 @@ class Session:
     def publish(self) -> None:
         """Gives the present policy to the sampler, and to whoever reads the run's policies."""
         with self.clock("publishing"):
-            self._behavior = self._parts.policies.publish(self.state.params, self.step)
+            self._behavior = self._parts.policies.publish(
+                self.state.params, self.step, background=self._parts.is_async
+            )
         self._policy_version = self.step
 
     def move_reference(self) -> None:
@@ -183,15 +201,16 @@ class Session:
     def save(self) -> None:
         """Commits a checkpoint of the last whole update."""
         with self.clock("saving"):
+            self._parts.policies.flush()  # a checkpoint names its policy
             self._parts.checkpointer.save(self.step, self.state, self._host_state)
         self._pin(self._host_state)
 
     @contextlib.contextmanager
     def saving_on_stop(self) -> Iterator[None]:
-        """Saves when a stop was asked for, or when the loss is not finite."""
+        """Saves when a stop was asked for, the loss is not finite, or all actors are gone."""
         try:
             yield
-        except (Stopped, NonFiniteLossError):
+        except (Stopped, NonFiniteLossError, ActorsLostError):
             say(f"saving the state after update {self.step}")
             self.save()
             raise
@@ -238,6 +257,26 @@ class Session:
             rewards=parts.rewards,
         )
         self._directory.write_json("token_values.json", {"updates": self.step} | values)
+
+    def _with_initial_values(self, groups: list[DrawnGroup]) -> list[DrawnGroup]:
+        """Estimates Q_0 of drawn problems that have none: actors know no reference."""
+        parts = self._parts
+        if parts.initial_values is None or self._reference is None:
+            return groups
+        lacking = {group.problem_id for group in groups if group.initial_value is None}
+        with self.clock("sampling"):
+            found = parts.initial_values.ensure(
+                [problem for problem in parts.train_problems if problem.id in lacking],
+                self._reference,
+                version=self._reference_version,
+                round_id=f"{self.step:08d}",
+            )
+        return [
+            dataclasses.replace(group, initial_value=found[group.problem_id].value)
+            if group.problem_id in found
+            else group
+            for group in groups
+        ]
 
     def _is_at_reference(self) -> bool:
         """Whether the policy was the reference when this update began."""

@@ -10,14 +10,25 @@ class Stopped(BaseException):
     """Raised at a safe point after a stop was asked for. Not an error: nothing is lost."""
 
 
+class ActorsLostError(RuntimeError):
+    """The learner needed samples, and no actor was alive for `wait_limit_secs`."""
+
+
 class StopRequest:
     """Inside `with`, the first signal asks the run to stop, the second interrupts it at once.
 
     `check()` is called where the run's state is whole: between samples and between updates.
+
+    Args:
+      says: what happens now, for a person.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        says: str = "saving and stopping; once more stops at once, back to the last checkpoint",
+    ) -> None:
         self.requested = False
+        self._says = says
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -28,6 +39,9 @@ class StopRequest:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+    def is_requested(self) -> bool:
+        return self.requested
 
     def check(self) -> None:
         """Raises Stopped if a stop was asked for."""
@@ -40,7 +54,7 @@ class StopRequest:
         self.requested = True
         name = signal.Signals(number).name
         print(
-            f"{name}: saving and stopping; once more stops at once, back to the last checkpoint",
+            f"{name}: {self._says}",
             file=sys.stderr,
             flush=True,
         )

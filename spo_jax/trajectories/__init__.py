@@ -9,7 +9,7 @@ from spo_jax.trajectories.copying import (
     merge_stores,
 )
 from spo_jax.trajectories.draw_stats import DrawStats
-from spo_jax.trajectories.drawing import ReplayConfig
+from spo_jax.trajectories.drawing import FreshGroups, ReplayConfig
 from spo_jax.trajectories.dumps import FORMATS, Skipped, detect_format, dump_files, read_dump
 from spo_jax.trajectories.importing import Importer, ImportSettings, ImportTokenizer, Place
 from spo_jax.trajectories.index import Index
@@ -30,6 +30,7 @@ __all__ = [
     "DrawStats",
     "DrawnGroup",
     "DrawnRow",
+    "FreshGroups",
     "ImportSettings",
     "ImportTokenizer",
     "Importer",

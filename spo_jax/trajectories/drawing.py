@@ -10,6 +10,7 @@ import numpy as np
 from spo_jax.errors import UserError
 from spo_jax.trajectories.draw_stats import length_buckets
 from spo_jax.trajectories.pool import Pool, shuffled, uniform
+from spo_jax.trajectories.streams import commit_number
 from spo_jax.trajectories.validation import check_source_pattern
 
 
@@ -62,7 +63,10 @@ class ReplayConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DrawRequest:
-    """One draw: `problem_ids` must be drawn, the rest up to `num_problems` at random."""
+    """One draw: `problem_ids` must be drawn, the rest up to `num_problems` at random.
+
+    With `fresh_first`, of the online rows of a group those drawn least often come first.
+    """
 
     seed: int
     step: int
@@ -71,6 +75,7 @@ class DrawRequest:
     num_completions: int
     policy_version: int
     tokenizer_hash: str | None
+    fresh_first: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,13 +103,46 @@ def plan_draw(pool: Pool, config: ReplayConfig, uses: np.ndarray, request: DrawR
     groups = []
     for problem in problems:
         rows = pool.rows_of(int(variants[problem]))
-        chosen = _choose_rows(pool, config, rows[eligible[rows]], problem, request, filled)
+        chosen = _choose_rows(pool, config, rows[eligible[rows]], uses, problem, request, filled)
         groups.append((pool.problems[problem], chosen))
     chosen_variants = variants[np.array(problems, np.int64)]
     others = np.isin(pool.problem_codes, problems) & ~np.isin(pool.variant_codes, chosen_variants)
     reasons[eligible & others] = "other_prompt"
     considered = _considered(pool, problems, request)
     return DrawPlan(groups, _count_dropped(pool, reasons, considered), dict(filled), missing)
+
+
+@dataclasses.dataclass(frozen=True)
+class FreshGroups:
+    """Groups of samples that no draw has taken anything of: what the actors are ahead.
+
+    Attributes:
+      num_groups: how many there are that can be drawn.
+      problem_ids: their problems, each once, those of the oldest policy first.
+    """
+
+    num_groups: int
+    problem_ids: tuple[str, ...]
+
+
+def fresh_groups(
+    pool: Pool, config: ReplayConfig, uses: np.ndarray, request: DrawRequest
+) -> FreshGroups:
+    """Groups of source 'online' that can be drawn and that were not. `uses` is int64 [N].
+
+    The order is by policy version, then by the writer's commit, so that no writer is preferred.
+    """
+    source_codes, sources = pool.index.codes("source")
+    own = np.array([source == "online" for source in sources], bool)[source_codes]
+    usable = own & (_drop_reasons(pool, config, uses, request) == "")
+    group_codes, groups = pool.index.codes("group_id")
+    touched = np.bincount(group_codes[own & (uses > 0)], minlength=len(groups)) > 0
+    rows = np.flatnonzero(usable & ~touched[group_codes])
+    commits = np.array([commit_number(name) for name in pool.index.objects], np.int64)
+    keys = (commits[pool.index.object_of[rows]], pool.index.policy_versions[rows])
+    rows = rows[np.lexsort((pool.index.row_of[rows], *keys))]
+    problems = dict.fromkeys(pool.problems[code] for code in pool.problem_codes[rows])
+    return FreshGroups(len(np.unique(group_codes[rows])), tuple(problems))
 
 
 def staleness(pool: Pool, policy_version: int) -> np.ndarray:
@@ -173,6 +211,7 @@ def _choose_rows(
     pool: Pool,
     config: ReplayConfig,
     rows: np.ndarray,
+    uses: np.ndarray,
     problem: int,
     request: DrawRequest,
     filled: Counter[str],
@@ -181,6 +220,8 @@ def _choose_rows(
     hashes, weights = pool.index.id_hashes[rows], pool.weights[rows]
     order = shuffled(rows, hashes, weights, request.seed, request.step, "row")
     offline, online = order[~pool.is_online[order]], order[pool.is_online[order]]
+    if request.fresh_first:
+        online = online[np.argsort(uses[online], kind="stable")]
     wanted = request.num_completions * config.offline_fraction
     drawn = uniform(pool.problem_hashes[[problem]], request.seed, request.step, "fraction")[0]
     num_offline = math.floor(wanted) + int(drawn < wanted - math.floor(wanted))

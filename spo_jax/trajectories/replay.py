@@ -40,7 +40,9 @@ from spo_jax.trajectories.draw_stats import DrawStats, histogram
 from spo_jax.trajectories.drawing import (
     DrawPlan,
     DrawRequest,
+    FreshGroups,
     ReplayConfig,
+    fresh_groups,
     plan_draw,
     staleness,
 )
@@ -156,6 +158,8 @@ class Replay:
         completions_per_problem: int,
         policy_version: int,
         problem_ids: Sequence[str] | None = None,
+        *,
+        fresh_first: bool = False,
     ) -> list[DrawnGroup]:
         """Draws groups and counts their use; `stats` then tells what was done.
 
@@ -167,6 +171,7 @@ class Replay:
           problem_ids: problems that must be drawn (those just sampled); the rest, up to
             `num_problems`, is drawn at random from problems with enough rows, then from those with
             fewer.
+          fresh_first: online rows drawn least often come first, instead of uniformly.
 
         Returns:
           At most `num_problems` groups, in the order of `problem_ids`, then as drawn. Fewer if the
@@ -190,12 +195,27 @@ class Replay:
             num_completions=completions_per_problem,
             policy_version=policy_version,
             tokenizer_hash=self._tokenizer_hash,
+            fresh_first=fresh_first,
         )
         while True:
             try:
                 return self._draw(request)
             except DamagedObjectError:
                 continue  # set aside: the next index leaves it out
+
+    def fresh(self, policy_version: int) -> FreshGroups:
+        """Groups of samples up to the watermark that can be drawn and that no draw touched."""
+        request = DrawRequest(
+            seed=self._seed,
+            step=0,
+            problem_ids=(),
+            num_problems=0,
+            num_completions=0,
+            policy_version=policy_version,
+            tokenizer_hash=self._tokenizer_hash,
+        )
+        pool = self._current_pool()
+        return fresh_groups(pool, self.config, self._row_uses, request)
 
     def _draw(self, request: DrawRequest) -> list[DrawnGroup]:
         pool = self._current_pool()

@@ -104,6 +104,11 @@ def kind_of(name: str) -> Kind:
     return parse_stream(name.rpartition("/")[0]).kind
 
 
+def commit_number(name: str) -> int:
+    """The number of the commit that an object belongs to, by its name."""
+    return int(name.rpartition("/")[2].partition(".")[0])
+
+
 def _parse(name: str) -> tuple[Stream, int, int] | None:
     folder, _, file = name.rpartition("/")
     match = _OBJECT.fullmatch(file)

@@ -1,6 +1,7 @@
 """An engine against real HTTP servers that sample from real checkpoints."""
 
 import dataclasses
+import shutil
 import threading
 import time
 
@@ -333,7 +334,10 @@ def test_policies_can_be_elsewhere_for_the_servers(tmp_path):
     config = tiny_config(vocab_size=tokenizer.vocab_size, eos_ids=tokenizer.eos_ids)
     params = random_params(config, jax.random.key(0))
     policies = EnginePolicies(tmp_path, config, tokenizer, seen_at="/mnt/policies/")
-    assert policies.publish(params, 3) == PublishedPolicy("/mnt/policies/3", 3)
-    assert policies.load(3).path == "/mnt/policies/3"
+    published = policies.publish(params, 3)
+    assert (published.path, published.version) == ("/mnt/policies/3", 3)
+    assert policies.load(3) == published
+    shutil.rmtree(tmp_path / "3")  # by a resumed asynchronous run, which makes another one
+    assert policies.publish(params, 3) != published
     with pytest.raises(UserError, match=r"published policy 4 is missing"):
         policies.load(4)

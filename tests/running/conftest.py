@@ -62,6 +62,11 @@ def uniform_checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_task_file():
+    return TINY_TASK
+
+
+@pytest.fixture(scope="session")
 def tiny_task():
     """Trains by configs/runs/tiny_task.gin: bindings change it, then arguments of `train`."""
 

@@ -197,7 +197,7 @@ class OpenAIEngine:
         reported = metadata.get("weight_version") if isinstance(metadata, dict) else None
         if not self._pool.names_version or reported in (None, str(policy.version)):
             return
-        self._pool.forget_version(server)
+        self._pool.forget_policy(server)
         raise ServerFailure(
             f"it serves policy {reported!r} where it was given {policy.version}: somebody else "
             "reloads this server"

@@ -9,10 +9,18 @@ from spo_jax.acting.policies import Policies
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PublishedPolicy:
-    """A published version: `path` is a directory in Hugging Face format."""
+    """A published version.
+
+    Attributes:
+      path: a directory in Hugging Face format, as the servers see it.
+      version: its number.
+      stamp: differs where an asynchronous run that was resumed publishes another policy under a
+        number that was used before.
+    """
 
     path: str
     version: int
+    stamp: str = ""
 
 
 class EnginePolicies(Policies):
@@ -34,11 +42,9 @@ class EnginePolicies(Policies):
     def publish(self, params: Any, version: int, **_: Any) -> PublishedPolicy:
         """Writes a version, in the foreground: the servers are about to read it."""
         super().publish(params, version)
-        return self._published(version)
+        return self.load(version)
 
     def load(self, version: int) -> PublishedPolicy:
-        self.check(version)
-        return self._published(version)
-
-    def _published(self, version: int) -> PublishedPolicy:
-        return PublishedPolicy(f"{self._seen_at}/{version}", version)
+        status = self.check(version).stat()
+        stamp = f"{status.st_ino}.{status.st_mtime_ns}"
+        return PublishedPolicy(f"{self._seen_at}/{version}", version, stamp)

@@ -28,7 +28,7 @@ class Server:
 
     Attributes:
       endpoint: its address.
-      version: of the policy it serves, None where that is unknown.
+      policy: that it serves, None where that is unknown.
       num_running: our requests on it.
       is_away: somebody is reloading it, or looking whether it is alive.
       retry_at: when a dead server is looked at again, monotonic seconds; None while it lives.
@@ -37,7 +37,7 @@ class Server:
     """
 
     endpoint: Endpoint
-    version: int | None = None
+    policy: PublishedPolicy | None = None
     num_running: int = 0
     is_away: bool = False
     retry_at: float | None = None
@@ -77,8 +77,8 @@ class ServerPool:
         self._patience_secs = patience_secs
         self._retry_secs = retry_secs
         self._changed = threading.Condition()
-        self._num_waiting: collections.Counter[int] = collections.Counter()  # by version
-        self._only_version: int | None = None
+        self._num_waiting: collections.Counter[PublishedPolicy] = collections.Counter()
+        self._only_policy: PublishedPolicy | None = None
         self._refusal: UserError | None = None  # of a reload, for whoever waits
         self._closing = Canceller()  # of work that outlives a request
 
@@ -92,7 +92,7 @@ class ServerPool:
           UserError: no server has been alive for `patience_secs`, or none can serve the policy.
           Cancelled: by the canceller.
         """
-        self._check_version(policy.version)
+        self._check_policy(policy)
         server = self._wait_for(policy, canceller)
         try:
             yield server
@@ -111,10 +111,10 @@ class ServerPool:
         """Cuts off reloads."""
         self._closing.cancel()
 
-    def forget_version(self, server: Server) -> None:
+    def forget_policy(self, server: Server) -> None:
         """Has it reloaded: it turned out to serve something else."""
         with self._changed:
-            server.version = None
+            server.policy = None
 
     def look(self, server: Server, canceller: Canceller) -> bool:
         """Asks a server whether it is alive, and notes it."""
@@ -136,12 +136,12 @@ class ServerPool:
 
     def _wait_for(self, policy: PublishedPolicy, canceller: Canceller) -> Server:
         with self._changed:
-            self._num_waiting[policy.version] += 1
+            self._num_waiting[policy] += 1
         try:
             return self._ready_server(policy, canceller)
         finally:
             with self._changed:
-                self._num_waiting[policy.version] -= 1
+                self._num_waiting[policy] -= 1
 
     def _ready_server(self, policy: PublishedPolicy, canceller: Canceller) -> Server:
         dead_since: float | None = None
@@ -154,7 +154,7 @@ class ServerPool:
                 if refusal is not None:
                     raise refusal
                 self._start_work(policy, now)
-                server = self._least_busy(policy.version)
+                server = self._least_busy(policy)
                 if server is not None:
                     server.num_running += 1
                     return server
@@ -166,13 +166,13 @@ class ServerPool:
                     raise self._all_dead()
                 self._changed.wait(_LOOK_SECS)
 
-    def _least_busy(self, version: int) -> Server | None:
+    def _least_busy(self, policy: PublishedPolicy) -> Server | None:
         ready = [
             s
             for s in self.servers
             if s.retry_at is None
             and not s.is_away
-            and s.version == version
+            and s.policy == policy
             and s.num_running < self._max_concurrent
         ]
         return min(ready, key=lambda s: s.num_running, default=None)
@@ -187,8 +187,8 @@ class ServerPool:
                 continue
             is_due = server.retry_at is not None and server.retry_at <= now
             # As long as somebody waits for what it serves, it is not reloaded to and fro.
-            is_wanted = server.version is not None and self._num_waiting[server.version] > 0
-            is_stale = server.retry_at is None and server.version != policy.version
+            is_wanted = server.policy is not None and self._num_waiting[server.policy] > 0
+            is_stale = server.retry_at is None and server.policy != policy
             if is_due or (is_stale and not is_wanted):
                 server.is_away = True
                 threading.Thread(
@@ -202,11 +202,11 @@ class ServerPool:
                 return
             if self._reload is not None:
                 with self._changed:
-                    server.version = None  # until it is confirmed
+                    server.policy = None  # until it is confirmed
                 self._reload(server.endpoint, policy, self._reload_timeout_secs, self._closing)
             self._revive(server)
             with self._changed:
-                server.version = policy.version
+                server.policy = policy
         except ServerFailure as failure:
             self._bury(server, f"reload of policy {policy.version}: {failure}")
         except UserError as error:
@@ -258,21 +258,20 @@ class ServerPool:
             server.was_named = True
             server.retry_at = time.monotonic() + self._retry_secs
             server.last_failure = why
-            server.version = None
+            server.policy = None
             self._changed.notify_all()
 
-    def _check_version(self, version: int) -> None:
+    def _check_policy(self, policy: PublishedPolicy) -> None:
         """Servers that are never reloaded serve one policy, the first that was asked for."""
         if self._reload is not None:
             return
         with self._changed:
-            if self._only_version is None:
-                self._only_version = version
-        if version != self._only_version:
+            self._only_policy = self._only_policy or policy
+        if policy != self._only_policy:
             raise UserError(
-                f"policy {version} is wanted, but EngineSettings.reload is None and the engine "
-                f"serves policy {self._only_version}: bind a reload, or set policy_sync_every "
-                "beyond the last update"
+                f"policy {policy.version} is wanted, but EngineSettings.reload is None and the "
+                f"engine serves policy {self._only_policy.version}: bind a reload, or set "
+                "policy_sync_every beyond the last update"
             )
 
     def _all_dead(self) -> UserError:

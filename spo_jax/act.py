@@ -1,0 +1,183 @@
+"""An actor of a run, in a process of its own: `spo actor`."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import IO
+
+from spo_jax.acting.actor import CollectReport
+from spo_jax.acting.heartbeat import Heartbeat
+from spo_jax.acting.policy_sources import PublishedPolicies
+from spo_jax.acting.shared_files import SharedFiles
+from spo_jax.acting.signals import ActorStatus, LearnerStatus, read_learner
+from spo_jax.errors import UserError
+from spo_jax.judging import RewardMap, Verifier
+from spo_jax.problems.prompts import PromptTemplate, Template
+from spo_jax.reporting.progress import format_secs, say
+from spo_jax.running.actor_building import build_loop
+from spo_jax.running.actor_settings import ActorSettings
+from spo_jax.running.directory import RunDirectory
+from spo_jax.running.parts import WRITER_ID, make_policies
+from spo_jax.running.sampling_parts import build_sampling, load_train_problems
+from spo_jax.running.settings import (
+    BatchSettings,
+    EngineSettings,
+    JudgeSettings,
+    ModelSource,
+    ProblemSource,
+    RolloutSettings,
+)
+from spo_jax.running.stopping import StopRequest
+from spo_jax.trajectories import ReplayConfig
+from spo_jax.trajectories.streams import check_word
+
+_SAY_EVERY_SECS = 30.0
+
+
+def act(
+    run_dir: str,
+    *,
+    actor_id: str,
+    policy: ModelSource = ModelSource(),
+    problems: ProblemSource = ProblemSource(),
+    prompt: Template = PromptTemplate(),
+    rollouts: RolloutSettings = RolloutSettings(),
+    replay: ReplayConfig = ReplayConfig(),
+    batch: BatchSettings = BatchSettings(),
+    judge: JudgeSettings | Verifier = JudgeSettings(),
+    actors: ActorSettings = ActorSettings(mode="remote"),
+    rewards: RewardMap = RewardMap(),
+    collect_every: int = 1,
+    engine: EngineSettings | None = None,
+    seed: int = 0,
+    commit_log: str | None = None,
+    stop: StopRequest | None = None,
+) -> ActorStatus:
+    """Samples, judges and commits for a run until its learner is done, or a stop is asked for.
+
+    The learner need not be there yet, and may die and come back. An actor that is started again
+    under the same name goes on after its last commit.
+
+    Args:
+      run_dir: of the run, as this machine sees it.
+      actor_id: names the actor; every actor of a run needs a name of its own.
+      policy, problems, prompt, rollouts, replay, batch, actors, rewards, collect_every, seed: as
+        the run has them.
+      judge: of this actor.
+      engine: of this actor: servers that sample in its place, and for it alone.
+      commit_log: JSON lines file that gets {"round", "trajectory_ids"} after each acknowledged
+        commit.
+      stop: asked between answers; by default never.
+
+    Returns:
+      What the actor did.
+
+    Raises:
+      UserError: bad settings, or an actor of that name is alive.
+    """
+    check_word(actor_id, "actor_id")
+    if actor_id == WRITER_ID:
+        raise UserError(f"actor_id='{actor_id}' is the learner's own name in the store")
+    if not actors.is_async:
+        raise UserError(
+            f"mode='{actors.mode}' of ActorSettings: this run samples by itself; actors work for "
+            "runs of mode 'remote' or 'thread'"
+        )
+    directory, files = RunDirectory(run_dir), SharedFiles(run_dir)
+    stop = stop or StopRequest()
+    with contextlib.ExitStack() as stack:
+        heartbeat = Heartbeat(files, actor_id, every_secs=actors.heartbeat_secs)
+        stack.enter_context(heartbeat)
+        sampling = build_sampling(
+            stack,
+            policy=policy,
+            prompt=prompt,
+            rollouts=rollouts,
+            judge=judge,
+            verdicts_path=str(directory.actors / f"{actor_id}.verdicts.jsonl"),
+            engine=engine,
+        )
+        train_problems = load_train_problems(problems, sampling, rollouts)
+        rounds = actors.rounds(batch, replay, collect_every, len(train_problems))
+        learner = _LearnerView(files, every_secs=actors.poll_secs)
+        run_id = _wait_for_run(learner, stop.is_requested, actors.poll_secs)
+        if run_id is None:
+            return heartbeat.status
+        written = make_policies(directory, sampling, engine)
+        policies = PublishedPolicies(
+            written,
+            (lambda: written.load(0)) if engine else (lambda: sampling.params),
+            learner.attempt,
+        )
+        log = stack.enter_context(open(commit_log, "a", encoding="utf-8")) if commit_log else None
+        loop = build_loop(
+            actor_id,
+            sampling.training_worker,
+            sampling,
+            train_problems,
+            rounds,
+            policies,
+            heartbeat,
+            learner.read,
+            store_url=directory.store_url,
+            rewards=rewards,
+            rollouts=rollouts,
+            run_id=run_id,
+            seed=seed,
+            on_commit=lambda number, report: _committed(actor_id, number, report, log),
+        )
+        loop.run(stop.is_requested)
+        return heartbeat.status
+
+
+class _LearnerView:
+    """The learner's newest report, read anew at most every `every_secs`."""
+
+    def __init__(self, files: SharedFiles, *, every_secs: float):
+        self._files = files
+        self._every_secs = every_secs
+        self._status: LearnerStatus | None = None
+        self._read_at = float("-inf")
+
+    def read(self) -> LearnerStatus | None:
+        now = time.monotonic()
+        if now - self._read_at >= self._every_secs:
+            self._read_at = now
+            with contextlib.suppress(OSError):  # the disk or the network: the last one stands
+                self._status = read_learner(self._files)
+        return self._status
+
+    def attempt(self) -> str | None:
+        status = self.read()
+        return status.attempt if status is not None else None
+
+
+def _wait_for_run(
+    learner: _LearnerView, should_stop: Callable[[], bool], every_secs: float
+) -> str | None:
+    """The run's id, once its learner has reported; None if a stop was asked for before."""
+    began = said_at = time.monotonic()
+    while (status := learner.read()) is None:
+        if should_stop():
+            return None
+        now = time.monotonic()
+        if now - said_at > _SAY_EVERY_SECS:
+            said_at = now
+            say(f"no learner has reported yet, waiting for {format_secs(now - began)}")
+        time.sleep(every_secs)
+    return status.run_id
+
+
+def _committed(actor_id: str, number: int, report: CollectReport, log: IO[str] | None) -> None:
+    say(
+        f"{actor_id}: round {number}, {len(report.trajectories)} samples, "
+        f"reward {report.mean_reward:.3f}"
+    )
+    if log is None:
+        return
+    ids = [trajectory.trajectory_id for trajectory in report.trajectories]
+    log.write(json.dumps({"round": number, "trajectory_ids": ids}) + "\n")
+    log.flush()
+    os.fsync(log.fileno())

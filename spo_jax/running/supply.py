@@ -1,0 +1,224 @@
+"""Where an update's online data comes from: made now, or made by actors and waited for."""
+
+import contextlib
+import math
+import secrets
+import time
+from typing import Protocol, Self
+
+from spo_jax.acting.shared_files import SharedFiles
+from spo_jax.acting.signals import LearnerStatus, write_learner
+from spo_jax.reporting.progress import format_secs, say
+from spo_jax.running.actor_settings import ActorSettings
+from spo_jax.running.actor_thread import ActorThread
+from spo_jax.running.actor_watch import ActorWatch
+from spo_jax.running.parts import WRITER_ID, RunParts
+from spo_jax.running.session import Session
+from spo_jax.running.stopping import ActorsLostError, StopRequest
+from spo_jax.trajectories import FreshGroups
+
+_SAY_EVERY_SECS = 10.0
+
+
+class Supply(Protocol):
+    """What the loop asks for around an update. A context manager."""
+
+    def provide(self, update: int) -> tuple[list[str], dict[str, float]]:
+        """Ids of the update's problems, whose data is in the store now, and metrics."""
+        ...
+
+    def drawn(self) -> None:
+        """The update's data was drawn: actors have room for more."""
+        ...
+
+    def published(self) -> None:
+        """The session has published a policy."""
+        ...
+
+    def finish(self) -> None:
+        """The last update was made."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class InlineSupply(contextlib.AbstractContextManager):
+    """Sampling and updates take turns: the problems of `collect_every` updates in one go."""
+
+    def __init__(self, session: Session, parts: RunParts, *, collect_every: int, num_updates: int):
+        self._session = session
+        self._stream = parts.stream
+        self._collect_every = collect_every
+        self._num_updates = num_updates
+
+    def provide(self, update: int) -> tuple[list[str], dict[str, float]]:
+        metrics = {}
+        if update % self._collect_every == 0:
+            ahead = min(update + self._collect_every, self._num_updates)
+            metrics = self._session.collect(self._stream.between(update, ahead))
+        return [problem.id for problem in self._stream.at(update)], metrics
+
+    def drawn(self) -> None:
+        pass
+
+    def published(self) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class AsyncSupply:
+    """Actors fill the store; the learner waits only while too little in it is new.
+
+    Args:
+      session: whose updates are supplied.
+      parts: of the run.
+      settings: of actors.
+      files: shared with them.
+      run_id: part of every trajectory's identity.
+      stop: asked while waiting.
+      thread: the run's own actor, or None where all are elsewhere.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        parts: RunParts,
+        settings: ActorSettings,
+        files: SharedFiles,
+        *,
+        run_id: str,
+        stop: StopRequest,
+        thread: ActorThread | None,
+    ):
+        self._session = session
+        self._parts = parts
+        self._settings = settings
+        self._files = files
+        self._run_id = run_id
+        self._attempt = secrets.token_hex(8)
+        self._stop = stop
+        self._thread = thread
+        self._watch = ActorWatch(
+            files,
+            groups_per_round=parts.rounds.num_problems,
+            every_secs=min(1.0, settings.heartbeat_secs / 2),
+            dead_after_secs=settings.dead_after_secs,
+        )
+        self._fresh = FreshGroups(0, ())
+        self._told: LearnerStatus | None = None
+
+    def __enter__(self) -> Self:
+        self._look_at_store()
+        if self._thread is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._thread.stop()
+
+    def provide(self, update: int) -> tuple[list[str], dict[str, float]]:
+        """Waits until enough problems have samples that no update has drawn.
+
+        Raises:
+          ActorsLostError: no actor was alive for too long.
+          Stopped: a stop was asked for.
+        """
+        parts = self._parts
+        needed = math.ceil(self._settings.fresh_fraction * parts.batch.problems_per_update)
+        began = alive_at = said_at = time.monotonic()
+        with self._session.clock("waiting"):
+            while True:
+                self._check_thread()
+                self._look_at_store()
+                self._watch.look()
+                if self._is_enough(needed):
+                    break
+                self._stop.check()
+                now = time.monotonic()
+                alive_at = now if self._watch.alive else alive_at
+                if now - alive_at > self._settings.wait_limit_secs and self._goes_on_alone():
+                    break
+                if now - said_at > _SAY_EVERY_SECS:
+                    said_at = now
+                    self._say_waiting(update, needed, now - began)
+                time.sleep(self._settings.poll_secs)
+        metrics = self._watch.metrics()
+        metrics["actors/queued_groups"] = float(self._fresh.num_groups)
+        metrics["actors/wait_secs"] = time.monotonic() - began
+        return list(self._fresh.problem_ids[: parts.batch.problems_per_update]), metrics
+
+    def drawn(self) -> None:
+        self._check_thread()
+        self._look_at_store()
+
+    def published(self) -> None:
+        if self._thread is not None:
+            self._thread.hand(self._session.behavior)
+        self._tell()
+
+    def finish(self) -> None:
+        if self._thread is not None:
+            self._thread.stop()
+        self._tell(done=True)
+
+    def _is_enough(self, needed: int) -> bool:
+        """A full queue has to do, too, should its groups be of few problems."""
+        num_problems = len(self._fresh.problem_ids)
+        return num_problems >= needed or self._fresh.num_groups >= self._parts.rounds.max_queued
+
+    def _check_thread(self) -> None:
+        if self._thread is not None:
+            self._thread.check()
+
+    def _look_at_store(self) -> None:
+        replay = self._parts.replay
+        replay.advance()
+        self._fresh = replay.fresh(self._session.step)
+        self._tell()
+
+    def _tell(self, *, done: bool = False) -> None:
+        """Writes what actors go by, if it has changed."""
+        commits = self._parts.replay.watermark.as_dict()
+        status = LearnerStatus(
+            run_id=self._run_id,
+            attempt=self._attempt,
+            step=self._session.step,
+            policy_version=self._session.behavior.version,
+            queued_groups=self._fresh.num_groups,
+            commits={
+                name: count
+                for name, count in commits.items()
+                if name.startswith("trajectories/") and name != f"trajectories/{WRITER_ID}"
+            },
+            done=done,
+        )
+        if status != self._told:
+            write_learner(self._files, status)
+            if self._thread is not None:
+                self._thread.tell(status)
+            self._told = status
+
+    def _goes_on_alone(self) -> bool:
+        limit = format_secs(self._settings.wait_limit_secs)
+        if self._settings.when_alone == "go_on":
+            say(f"no actor was alive for {limit}: drawing what the store holds")
+            return True
+        raise ActorsLostError(
+            f"no actor was alive for {limit} (wait_limit_secs={self._settings.wait_limit_secs}); "
+            f"start some with `spo actor --run_dir={self._files.url} --actor_id=NAME`, or set "
+            "ActorSettings.when_alone='go_on'"
+        )
+
+    def _say_waiting(self, update: int, needed: int, secs: float) -> None:
+        say(
+            f"update {update + 1} has waited {format_secs(secs)} for samples of {needed} problems, "
+            f"{len(self._fresh.problem_ids)} are there · {self._watch.line()}"
+        )
