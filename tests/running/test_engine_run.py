@@ -7,8 +7,9 @@ from spo_jax.acting.engines.testing import EngineServer
 from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.errors import UserError
 from spo_jax.reporting.metrics import read_metrics
+from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.directory import RunDirectory
-from spo_jax.running.settings import EngineSettings
+from spo_jax.running.settings import EngineSettings, MeshShape
 from spo_jax.trajectories import TrajectoryStore
 
 SMALL = ["BatchSettings.problems_per_update = 2"]
@@ -82,3 +83,20 @@ def test_settings_are_checked():
     ):
         with pytest.raises(UserError, match=message):
             EngineSettings(**{"base_urls": ("http://a",)} | changes)
+
+
+def test_an_actor_beside_the_learner_can_have_an_engine(
+    tiny_task, uniform_checkpoint, server, tmp_path
+):
+    """The thread computes nothing, so all devices are the learner's."""
+    server.reloads.clear()
+    actors = ActorSettings(mode="thread", poll_secs=0.05, heartbeat_secs=0.5, max_queued=2)
+    settings = RUN | {"policy_sync_every": 1, "mesh": MeshShape(data=2)}
+    run_dir = tmp_path / "run"
+    tiny_task(
+        run_dir, uniform_checkpoint, SMALL, **settings, engine=engine_at(server), actors=actors
+    )
+    versions = {version for version, *_ in rows(run_dir).values()}
+    assert 0 in versions and len(versions) > 1
+    loaded = [int(path.rpartition("/")[2]) for path in server.reloads]
+    assert loaded == sorted(loaded) and versions <= set(loaded)
