@@ -36,6 +36,7 @@ LAYERS = {
     "train": 4,
     "evaluate": 4,
     "act": 4,
+    "ray_actors": 4,
     "sweep": 4,
     "commands": 5,
     "main": 5,
@@ -53,6 +54,8 @@ SIBLINGS = {
     ("sharding", "models"),
     ("train", "running"),
     ("evaluate", "running"),
+    ("ray_actors", "act"),
+    ("ray_actors", "running"),
     ("act", "running"),
     ("sweep", "train"),
     ("main", "commands"),
@@ -75,6 +78,7 @@ CONFINED = {
     "seqio": ("problems/tasks", "problems/vocabulary.py"),
     "tensorflow_datasets": ("problems/tasks",),
     "tensorflow": ("problems/tasks", "problems/vocabulary.py"),
+    "ray": ("ray_actors.py",),
     "torch": (),
 }
 ACCELERATED = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
@@ -84,6 +88,7 @@ HOST_ONLY = ("types.py", "errors.py", "judging/", "trajectories/", "problems/", 
 LATE_IMPORTS = {
     ("tokenizers.py", "transformers"),
     ("models/pretrained.py", "huggingface_hub"),
+    ("ray_actors.py", "ray"),
     ("judging/scoring_program.py", "math_verify"),
     ("judging/scoring_program.py", "reasoning_gym"),
     ("judging/program.py", "json"),  # stays out of programs that read standard input

@@ -19,8 +19,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from spo_jax.commands import gin_config
+
+if TYPE_CHECKING:
+    from spo_jax.running.stopping import StopRequest
 
 HELP = "sample for a run, beside its learner or on another machine"
 
@@ -45,20 +49,14 @@ def take_unknown(args: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
 
 def run(args: argparse.Namespace) -> int:
     import dataclasses
-    import inspect
 
     from spo_jax.act import act
-    from spo_jax.running.configurables import CONFIGURABLES
     from spo_jax.running.stopping import StopRequest
-    from spo_jax.train import train
 
     with StopRequest("ending; what is under way is dropped") as stop:
-        files = args.gin_file or _saved_config(args.run_dir, stop.is_requested)
+        settings = configured(args, stop)
         if stop.requested:
             return 130
-        settings = gin_config.configured_arguments(train, CONFIGURABLES, files, args.gin_bindings)
-        shared = inspect.signature(act).parameters
-        settings = {name: value for name, value in settings.items() if name in shared}
         status = act(
             args.run_dir,
             actor_id=args.actor_id,
@@ -71,6 +69,22 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"{args.actor_id}: {status.num_rounds} rounds in all, {status.num_groups} groups now")
     return 130 if stop.requested else 0
+
+
+def configured(args: argparse.Namespace, stop: "StopRequest") -> dict[str, Any]:
+    """What the run and `act` have in common; empty if a stop was asked for while it was awaited."""
+    import inspect
+
+    from spo_jax.act import act
+    from spo_jax.running.configurables import CONFIGURABLES
+    from spo_jax.train import train
+
+    files = args.gin_file or _saved_config(args.run_dir, stop.is_requested)
+    if stop.requested:
+        return {}
+    settings = gin_config.configured_arguments(train, CONFIGURABLES, files, args.gin_bindings)
+    shared = inspect.signature(act).parameters
+    return {name: value for name, value in settings.items() if name in shared}
 
 
 def _saved_config(run_dir: str, should_stop) -> list[str]:
