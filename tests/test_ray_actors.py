@@ -34,7 +34,7 @@ def test_a_missing_ray_says_what_to_install(monkeypatch, tmp_path):
 
 
 def test_placements_are_checked():
-    with pytest.raises(UserError, match="TPU=-1.0 must be at least 0"):
+    with pytest.raises(UserError, match=r"TPU=-1\.0 must be at least 0"):
         RayPlacement(resources={"TPU": -1.0})
     with pytest.raises(UserError, match="max_restarts=-2 must be at least -1"):
         RayPlacement(max_restarts=-2)
@@ -84,8 +84,10 @@ class Run:
             return {"num_rounds": 0, "pid": None}
 
     def wait_for(self, condition):
+        deadline = time.monotonic() + 300
         while not condition():
-            assert all(process.poll() is None for process in self.processes), self.logs()
+            assert all(process.poll() in (None, 0) for process in self.processes), self.logs()
+            assert time.monotonic() < deadline, self.logs()
             time.sleep(0.1)
 
     def logs(self):
@@ -136,13 +138,7 @@ def test_a_killed_ray_actor_is_restarted_and_goes_on_after_its_last_commit(tmp_p
         run.wait_for(lambda: run.actor("ray1")["num_rounds"] >= 1)
         killed = run.actor("ray0")
         os.kill(killed["pid"], signal.SIGKILL)
-        run.wait_for(
-            lambda: (
-                run.actor("ray0")["pid"] != killed["pid"]
-                and run.actor("ray0")["num_rounds"] > killed["num_rounds"]
-                or driver.poll() == 0
-            )
-        )
+        run.wait_for(lambda: run.actor("ray0")["num_rounds"] > killed["num_rounds"])
         assert learner.wait(timeout=300) == 0, run.logs()
         assert driver.wait(timeout=120) == 0, run.logs()
     finally:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 from jax.sharding import Mesh
 
 from spo_jax.acting.engines import OpenAIEngine
@@ -130,7 +131,7 @@ def connect_engine(
     """Servers that take the place of our own sampler. Waits for the first to be there."""
     before_last = rollouts.tokens_before_turn(rollouts.max_turns - 1)
     return OpenAIEngine(
-        settings.base_urls,
+        own_servers(settings.base_urls, jax.process_index(), jax.process_count()),
         model=settings.model,
         end_ids=prompter.end_ids,
         vocab_size=model.config.vocab_size,
@@ -147,6 +148,16 @@ def connect_engine(
         logprobs=settings.logprobs,
         encode=prompter.tokenizer.encode if settings.retokenize else None,
     )
+
+
+def own_servers(base_urls: Sequence[str], process: int, num_processes: int) -> list[str]:
+    """The servers of one host of several: each has its own, which nobody else reloads."""
+    if len(base_urls) < num_processes:
+        raise UserError(
+            f"EngineSettings.base_urls names {len(base_urls)} servers for {num_processes} "
+            "processes: every process needs one of its own"
+        )
+    return list(base_urls[process::num_processes])
 
 
 def _read_key(path: str) -> str:

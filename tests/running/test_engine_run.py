@@ -9,6 +9,7 @@ from spo_jax.errors import UserError
 from spo_jax.reporting.metrics import read_metrics
 from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.directory import RunDirectory
+from spo_jax.running.sampling_parts import own_servers
 from spo_jax.running.settings import EngineSettings, MeshShape
 from spo_jax.trajectories import TrajectoryStore
 
@@ -83,6 +84,14 @@ def test_settings_are_checked():
     ):
         with pytest.raises(UserError, match=message):
             EngineSettings(**{"base_urls": ("http://a",)} | changes)
+
+
+def test_hosts_share_no_server():
+    urls = ["http://a", "http://b", "http://c"]
+    assert own_servers(urls, 0, 2) == ["http://a", "http://c"]
+    assert own_servers(urls, 1, 2) == ["http://b"]
+    with pytest.raises(UserError, match="names 3 servers for 4 processes"):
+        own_servers(urls, 0, 4)
 
 
 def test_an_actor_beside_the_learner_can_have_an_engine(
