@@ -3,24 +3,27 @@
 import contextlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 from spo_jax.acting.actor import CollectReport
+from spo_jax.acting.engines import PublishedDirectories
 from spo_jax.acting.heartbeat import Heartbeat
+from spo_jax.acting.policy_mirror import MirroredPolicies, PolicyMirror
 from spo_jax.acting.policy_sources import PublishedPolicies
 from spo_jax.acting.shared_files import SharedFiles
-from spo_jax.acting.signals import ActorStatus, LearnerStatus, read_learner
+from spo_jax.acting.signals import ACTORS_FOLDER, ActorStatus, LearnerStatus, read_learner
 from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap, Verifier
 from spo_jax.problems.prompts import PromptTemplate, Template
 from spo_jax.reporting.progress import format_secs, say
 from spo_jax.running.actor_building import build_loop
 from spo_jax.running.actor_settings import ActorSettings
-from spo_jax.running.directory import RunDirectory
-from spo_jax.running.parts import WRITER_ID, make_policies
-from spo_jax.running.sampling_parts import build_sampling, load_train_problems
+from spo_jax.running.parts import WRITER_ID
+from spo_jax.running.sampling_parts import SamplingParts, build_sampling, load_train_problems
 from spo_jax.running.settings import (
     BatchSettings,
     EngineSettings,
@@ -29,7 +32,7 @@ from spo_jax.running.settings import (
     ProblemSource,
     RolloutSettings,
 )
-from spo_jax.running.stopping import StopRequest
+from spo_jax.running.stopping import Stopped, StopRequest
 from spo_jax.trajectories import ReplayConfig
 from spo_jax.trajectories.streams import check_word
 
@@ -61,7 +64,7 @@ def act(
     under the same name goes on after its last commit.
 
     Args:
-      run_dir: of the run, as this machine sees it.
+      run_dir: of the run, as this machine sees it, or its `ActorSettings.shared_url`.
       actor_id: names the actor; every actor of a run needs a name of its own.
       policy, problems, prompt, rollouts, replay, batch, actors, rewards, collect_every, seed: as
         the run has them.
@@ -75,6 +78,7 @@ def act(
       What the actor did.
 
     Raises:
+      Stopped: a stop was asked for; what was under way is lost, what was committed is not.
       UserError: bad settings, or an actor of that name is alive.
     """
     check_word(actor_id, "actor_id")
@@ -85,9 +89,11 @@ def act(
             f"mode='{actors.mode}' of ActorSettings: this run samples by itself; actors work for "
             "runs of mode 'remote' or 'thread'"
         )
-    directory, files = RunDirectory(run_dir), SharedFiles(run_dir)
+    url = actors.shared_url or run_dir
+    files = SharedFiles(url)
     stop = stop or StopRequest()
     with contextlib.ExitStack() as stack:
+        scratch = files.local_path or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         heartbeat = Heartbeat(files, actor_id, every_secs=actors.heartbeat_secs)
         stack.enter_context(heartbeat)
         sampling = build_sampling(
@@ -96,7 +102,7 @@ def act(
             prompt=prompt,
             rollouts=rollouts,
             judge=judge,
-            verdicts_path=str(directory.actors / f"{actor_id}.verdicts.jsonl"),
+            verdicts_path=str(scratch / ACTORS_FOLDER / f"{actor_id}.verdicts.jsonl"),
             engine=engine,
         )
         train_problems = load_train_problems(problems, sampling, rollouts)
@@ -104,13 +110,8 @@ def act(
         learner = _LearnerView(files, every_secs=actors.poll_secs)
         run_id = _wait_for_run(learner, stop.is_requested, actors.poll_secs)
         if run_id is None:
-            return heartbeat.status
-        written = make_policies(directory, sampling, engine)
-        policies = PublishedPolicies(
-            written,
-            (lambda: written.load(0)) if engine else (lambda: sampling.params),
-            learner.attempt,
-        )
+            raise Stopped
+        policies = _policies(PolicyMirror(url), sampling, engine, learner.attempt)
         log = stack.enter_context(open(commit_log, "a", encoding="utf-8")) if commit_log else None
         loop = build_loop(
             actor_id,
@@ -121,7 +122,7 @@ def act(
             policies,
             heartbeat,
             learner.read,
-            store_url=directory.store_url,
+            store_url=url,
             rewards=rewards,
             rollouts=rollouts,
             run_id=run_id,
@@ -129,7 +130,22 @@ def act(
             on_commit=lambda number, report: _committed(actor_id, number, report, log),
         )
         loop.run(stop.is_requested)
+        stop.check()  # what is with the judge is not waited for
         return heartbeat.status
+
+
+def _policies(
+    mirror: PolicyMirror,
+    sampling: SamplingParts,
+    engine: EngineSettings | None,
+    attempt: Callable[[], str | None],
+) -> PublishedPolicies:
+    """What the actor's rounds are sampled with; for an engine, where it lies."""
+    if engine is None:
+        read = MirroredPolicies(mirror, sampling.model.config)
+        return PublishedPolicies(read, lambda: sampling.params, attempt)
+    found = PublishedDirectories(mirror, engine.policies_dir, attempt)
+    return PublishedPolicies(found, lambda: found.load(0), attempt)
 
 
 class _LearnerView:

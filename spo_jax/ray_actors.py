@@ -20,7 +20,7 @@ from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.acting.signals import ActorStatus, read_actor, read_learner
 from spo_jax.errors import UserError
 from spo_jax.reporting.progress import say
-from spo_jax.running.stopping import StopRequest
+from spo_jax.running.stopping import Stopped, StopRequest
 
 _LOOK_SECS = 0.5
 _SAY_EVERY_SECS = 30.0
@@ -99,6 +99,8 @@ class RayActor:
     def _run(self) -> None:
         try:
             self._outcome = Outcome(status=act(self._run_dir, stop=self._stop, **self._arguments))
+        except Stopped:
+            self._outcome = Outcome(failure="stopped")
         except UserError as error:
             self._outcome = Outcome(failure=str(error))
         except BaseException:
@@ -230,7 +232,8 @@ class _Watch:
             self._say_progress()
         for actor in self._actors.values():
             self._ray.kill(actor)
-        self._check()
+        if not stop.requested:
+            self._check()
         return self._outcomes
 
     def _ask(self, actor_id: str) -> Any:

@@ -131,7 +131,7 @@ def train(
         collect_every=collect_every,
         engine=engine,
     )
-    directory = RunDirectory(run_dir)
+    directory = RunDirectory(run_dir, actors.shared_url)
     with contextlib.ExitStack() as stack:
         directory.open(config or _description(settings))
         stack.callback(directory.close)

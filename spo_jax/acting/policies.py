@@ -7,6 +7,7 @@ whole: it is written aside and renamed. Version 0 is the start itself and is not
 import concurrent.futures
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ class Policies:
       dtype: that samplers use and files hold. What was published and what a resumed run reads
         are the same bits.
       keep: how many versions stay; at least three, so that a slow reader finds its own.
+      on_written: called with a version's directory once it is whole, before this is known of.
+      on_rewind: called with the version that is the newest again.
     """
 
     def __init__(
@@ -40,6 +43,8 @@ class Policies:
         *,
         dtype: str = "float32",
         keep: int = 3,
+        on_written: Callable[[Path, int], None] = lambda *_: None,
+        on_rewind: Callable[[int], None] = lambda _: None,
     ):
         if keep < 3:
             raise UserError(f"at least 3 published policies must be kept, got keep={keep}")
@@ -49,6 +54,8 @@ class Policies:
         self._dtype = dtype
         self._keep = keep
         self._pinned: int | None = None
+        self._on_written = on_written
+        self._on_rewind = on_rewind
         self._writer: concurrent.futures.ThreadPoolExecutor | None = None
         self._writing: concurrent.futures.Future[None] | None = None
         # A copy on the device, in another buffer than the learner's, which it is about to donate.
@@ -100,6 +107,7 @@ class Policies:
         Asynchronous runs do not repeat themselves bit for bit: a later policy of that number is
         another policy.
         """
+        self._on_rewind(version)
         if version:
             self._point_to(version)
         else:
@@ -116,6 +124,7 @@ class Policies:
             shutil.rmtree(partial, ignore_errors=True)
             save_pretrained(partial, self._config, copy, tokenizer=self._tokenizer)
             partial.rename(target)
+        self._on_written(target, version)
         self._point_to(version)
         self._remove_old()
 

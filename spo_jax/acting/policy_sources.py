@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from safetensors import SafetensorError
 
-from spo_jax.acting.policies import Policies
 from spo_jax.errors import UserError
 
 
@@ -53,6 +52,14 @@ class HandedPolicies:
         return self._placed
 
 
+class ReadsPolicies(Protocol):
+    """`Policies`, or `MirroredPolicies` of a URL."""
+
+    def latest(self) -> int: ...
+
+    def load(self, version: int) -> Any: ...
+
+
 class PublishedPolicies:
     """Reads what the learner published, when there is something newer.
 
@@ -63,7 +70,7 @@ class PublishedPolicies:
     """
 
     def __init__(
-        self, policies: Policies, start: Callable[[], Any], attempt: Callable[[], str | None]
+        self, policies: ReadsPolicies, start: Callable[[], Any], attempt: Callable[[], str | None]
     ):
         self._policies = policies
         self._start = start

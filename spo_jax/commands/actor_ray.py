@@ -54,7 +54,7 @@ def take_unknown(args: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
 def run(args: argparse.Namespace) -> int:
     from spo_jax.commands.actor import configured
     from spo_jax.ray_actors import RayPlacement, run_on_ray
-    from spo_jax.running.stopping import StopRequest
+    from spo_jax.running.stopping import Stopped, StopRequest
 
     if args.num_actors < 1:
         raise UserError(f"--num_actors={args.num_actors} must be at least 1")
@@ -66,8 +66,9 @@ def run(args: argparse.Namespace) -> int:
         detached=args.detached,
     )
     with StopRequest("ending the actors; what is under way is dropped") as stop:
-        settings = configured(args, stop)
-        if stop.requested:
+        try:
+            settings = configured(args, stop)
+        except Stopped:
             return 130
         outcomes = run_on_ray(
             args.run_dir,

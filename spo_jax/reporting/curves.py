@@ -248,5 +248,28 @@ def time_figure(record: RunRecord, missing: list[str]) -> list[str]:
     ]
 
 
+def actors_figure(record: RunRecord) -> list[str]:
+    """Seconds of the actors by activity, where a run had some beside the learner."""
+    names = {
+        name
+        for each in record.train
+        for name in each
+        if name.startswith("actors/") and name.endswith("_secs") and name.count("/") == 1
+    }
+    parts = {_phase(name): record.points(name) for name in names - {"actors/wait_secs"}}
+    if not parts:
+        return []
+    largest_first = sorted(parts, key=lambda name: -sum(y or 0 for _, y in parts[name]))
+    return [
+        stacked_chart(
+            "Time of the actors",
+            "Seconds of all actors together between two updates, by activity; 'waiting' is for the "
+            "learner, which had enough samples; 'judging' is for verdicts with nothing left to do.",
+            {name: parts[name] for name in largest_first},
+            y_label="seconds",
+        )
+    ]
+
+
 def _phase(metric: str) -> str:
-    return metric.removeprefix("time/").removesuffix("_secs")
+    return metric.removeprefix("time/").removeprefix("actors/").removesuffix("_secs")

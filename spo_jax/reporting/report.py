@@ -12,6 +12,7 @@ from spo_jax.reporting.curves import (
     DATA,
     LEARNING,
     POLICY,
+    actors_figure,
     calibration_figure,
     curve_figures,
     pass_figure,
@@ -84,6 +85,7 @@ def _render(record: RunRecord) -> str:
     learning = curve_figures(record, LEARNING, missing) + calibration_figure(record, missing)
     policy = curve_figures(record, POLICY, missing)
     data = curve_figures(record, DATA, missing) + time_figure(record, missing)
+    data += actors_figure(record)
     results = (
         pass_figure(record, missing)
         + difficulty_figure(record, missing)

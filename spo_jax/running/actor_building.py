@@ -85,7 +85,8 @@ def build_supply(
     """What gives a restored session its data, by the actors' mode."""
     if not actors.is_async:
         return InlineSupply(session, parts, collect_every=collect_every, num_updates=num_updates)
-    files, run_id = SharedFiles(str(directory.path)), directory.path.name
+    files, run_id = SharedFiles(directory.shared_url), directory.path.name
+    files.write_text("config.gin", (directory.path / "config.gin").read_text(encoding="utf-8"))
     thread = None
     if actors.mode == "thread":
         thread = _build_thread(session, parts, directory, actors, files, rollouts, seed)

@@ -23,7 +23,8 @@ class ActorSettings:
         alone. They may join a run of mode 'thread' as well.
       problems_per_round: that an actor asks and commits together; 0 is `problems_per_update *
         collect_every`.
-      max_queued: groups of samples that were not drawn yet, at which actors wait; 0 is two rounds.
+      max_queued: groups of samples that were not drawn yet, at which actors wait; 0 is two rounds,
+        and at least a round and an update.
       max_pending_rounds: sampled rounds that may wait for verdicts while another is sampled.
       fresh_fraction: of an update's problems that must have samples which no update has drawn; the
         learner waits for them. 1 uses every group once before any is used again; 0 never waits.
@@ -35,6 +36,8 @@ class ActorSettings:
       devices: of this process that the thread's actor gets, the last ones; the learner's mesh has
         the others. None is one where there are several, and to share the only one; 0 is to share,
         for a learner on one device.
+      shared_url: a directory or bucket (gs://, s3://) where trajectories, policies and reports lie
+        instead of in the run's directory, for actors that do not see that; '' for the latter.
     """
 
     mode: Mode = "inline"
@@ -48,6 +51,7 @@ class ActorSettings:
     dead_after_secs: float = 60.0
     poll_secs: float = 0.5
     devices: int | None = None
+    shared_url: str = ""
 
     def __post_init__(self) -> None:
         for name, known in (("mode", get_args(Mode)), ("when_alone", get_args(WhenAlone))):
@@ -59,6 +63,8 @@ class ActorSettings:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 0")
         if not 0 <= self.fresh_fraction <= 1:
             raise UserError(f"fresh_fraction={self.fresh_fraction} must lie in [0, 1]")
+        if self.shared_url and not self.is_async:
+            raise UserError(f"shared_url='{self.shared_url}' needs mode 'thread' or 'remote'")
         for name in ("wait_limit_secs", "heartbeat_secs", "poll_secs"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name}={getattr(self, name)} must be above 0")
@@ -91,11 +97,11 @@ class ActorSettings:
             )
         asked = self.problems_per_round or batch.problems_per_update * collect_every
         asked = min(asked, num_problems)
-        max_queued = self.max_queued or max(2 * asked, 2 * batch.problems_per_update)
-        least = max(asked, batch.problems_per_update)
+        least = asked + batch.problems_per_update
+        max_queued = self.max_queued or max(2 * asked, least)
         if max_queued < least:
             raise UserError(
-                f"max_queued={max_queued} groups must be at least problems_per_round={asked} and "
+                f"max_queued={max_queued} groups must be at least problems_per_round={asked} + "
                 f"problems_per_update={batch.problems_per_update}"
             )
         return RoundSettings(

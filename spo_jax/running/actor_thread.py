@@ -37,10 +37,14 @@ class ActorThread:
         self._device = device
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
+        self._has_started = False
         self._thread = threading.Thread(target=self._run, name="actor", daemon=True)
 
     def start(self) -> None:
-        """Raises UserError where another actor has this name."""
+        """Starts once. Raises UserError where another actor has this name."""
+        if self._has_started:
+            return
+        self._has_started = True
         self._heartbeat.__enter__()
         self._thread.start()
 

@@ -4,6 +4,7 @@ An actor's age is measured by this process's clock, from the last change of its 
 other machines may be wrong.
 """
 
+import contextlib
 import dataclasses
 import statistics
 import time
@@ -62,8 +63,9 @@ class ActorWatch:
         if now - self._last_look < self._every_secs:
             return
         self._last_look = now
-        for status in read_actors(self._files):
-            self._take(status, now)
+        with contextlib.suppress(OSError, ValueError):  # the disk or the network: the next look
+            for status in read_actors(self._files):
+                self._take(status, now)
         for name, seen in self._seen.items():
             self._judge(name, seen, now)
 

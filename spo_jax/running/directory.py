@@ -19,7 +19,11 @@ import spo_jax
 from spo_jax.errors import UserError
 
 # May change from one attempt to the next: they do not change what an update computes.
-_OPERATIONAL = re.compile(r"train\.(num_updates|checkpoint_every|evaluate_every)\b|JudgeSettings\.")
+_OPERATIONAL = re.compile(
+    r"train\.(num_updates|checkpoint_every|evaluate_every)\b|JudgeSettings\."
+    r"|ActorSettings\.(max_queued|max_pending_rounds|wait_limit_secs|when_alone"
+    r"|heartbeat_secs|dead_after_secs|poll_secs)\b"
+)
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "transformers")
 
 
@@ -27,16 +31,19 @@ class RunDirectory:
     """Paths of a run, its lock and its records.
 
     Attributes:
-      path: of the directory. store_url: of the trajectory store.
+      path: of the directory.
+      shared_url: where actors find what they need and put what they make; by default here.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, shared_url: str = ""):
         self.path = Path(path)
+        self.shared_url = shared_url or str(self.path)
         self._lock: IO[str] | None = None
 
     @property
     def store_url(self) -> str:
-        return str(self.path)
+        """Of the trajectory store."""
+        return self.shared_url
 
     @property
     def policies(self) -> Path:
@@ -49,10 +56,6 @@ class RunDirectory:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
-
-    @property
-    def actors(self) -> Path:
-        return self.path / "actors"
 
     @property
     def verdicts(self) -> Path:

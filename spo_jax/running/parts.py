@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from spo_jax.acting.actor import Actor
 from spo_jax.acting.actor_loop import RoundSettings
@@ -14,6 +15,7 @@ from spo_jax.acting.initial_values import (
     RunningInitialValues,
 )
 from spo_jax.acting.policies import Policies
+from spo_jax.acting.policy_mirror import PolicyMirror
 from spo_jax.acting.problem_stream import ProblemStream
 from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap, Verifier
@@ -161,6 +163,8 @@ def build_run_parts(
         )
         for worker in (sampling.training_worker, sampling.worker)
     )
+    policies = _policies(directory, sampling, actors, engine)
+    stack.callback(policies.close)
     frozen = _reference(objective, reference, sampling)
     return RunParts(
         sampling=sampling,
@@ -197,7 +201,7 @@ def build_run_parts(
         ),
         buckets=buckets,
         checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
-        policies=make_policies(directory, sampling, engine),
+        policies=policies,
         references=Policies(
             directory.references,
             sampling.model.config,
@@ -218,12 +222,21 @@ def build_run_parts(
     )
 
 
-def make_policies(
-    directory: RunDirectory, sampling: SamplingParts, engine: EngineSettings | None
+def _policies(
+    directory: RunDirectory,
+    sampling: SamplingParts,
+    actors: ActorSettings,
+    engine: EngineSettings | None,
 ) -> Policies:
     """What the run publishes: parameters for our own sampler, directories for an engine."""
-    parts = (directory.policies, sampling.model.config, sampling.tokenizer)
-    return EnginePolicies(*parts, seen_at=engine.policies_dir) if engine else Policies(*parts)
+    parts: tuple[Any, ...] = (directory.policies, sampling.model.config, sampling.tokenizer)
+    callbacks: dict[str, Any] = {}
+    if actors.shared_url:
+        mirror = PolicyMirror(actors.shared_url)
+        callbacks = {"on_written": mirror.put, "on_rewind": mirror.rewind}
+    if engine is None:
+        return Policies(*parts, **callbacks)
+    return EnginePolicies(*parts, seen_at=engine.policies_dir, **callbacks)
 
 
 def _reference(

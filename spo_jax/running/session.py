@@ -15,6 +15,7 @@ from spo_jax.acting.policy_sources import Policy
 from spo_jax.acting.stored import add_stored_trajectories
 from spo_jax.acting.token_values import token_values
 from spo_jax.acting.written import add_written_solutions
+from spo_jax.errors import UserError
 from spo_jax.evaluation import read_samples
 from spo_jax.learning import NonFiniteLossError, TrainState, make_batch
 from spo_jax.models import params_id
@@ -134,6 +135,11 @@ class Session:
                 self.step,
                 problem_ids=problem_ids,
                 fresh_first=parts.is_async,
+            )
+        if not groups:
+            raise UserError(
+                f"update {self.step + 1} has nothing to draw: no trajectory in "
+                f"'{parts.store.url}' can be used"
             )
         assert parts.replay.stats is not None
         metrics = parts.replay.stats.metrics()

@@ -15,7 +15,7 @@ from spo_jax.running.actor_watch import ActorWatch
 from spo_jax.running.parts import WRITER_ID, RunParts
 from spo_jax.running.session import Session
 from spo_jax.running.stopping import ActorsLostError, StopRequest
-from spo_jax.trajectories import FreshGroups
+from spo_jax.trajectories import FreshGroups, Watermark
 
 _SAY_EVERY_SECS = 10.0
 
@@ -112,12 +112,11 @@ class AsyncSupply:
             dead_after_secs=settings.dead_after_secs,
         )
         self._fresh = FreshGroups(0, ())
+        self._looked_at: tuple[Watermark, int] | None = None
         self._told: LearnerStatus | None = None
 
     def __enter__(self) -> Self:
         self._look_at_store()
-        if self._thread is not None:
-            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,6 +131,8 @@ class AsyncSupply:
           Stopped: a stop was asked for.
         """
         parts = self._parts
+        if self._thread is not None:
+            self._thread.start()
         needed = math.ceil(self._settings.fresh_fraction * parts.batch.problems_per_update)
         began = alive_at = said_at = time.monotonic()
         with self._session.clock("waiting"):
@@ -157,7 +158,7 @@ class AsyncSupply:
 
     def drawn(self) -> None:
         self._check_thread()
-        self._look_at_store()
+        self._look_at_store(has_drawn=True)
 
     def published(self) -> None:
         if self._thread is not None:
@@ -170,18 +171,21 @@ class AsyncSupply:
         self._tell(done=True)
 
     def _is_enough(self, needed: int) -> bool:
-        """A full queue has to do, too, should its groups be of few problems."""
-        num_problems = len(self._fresh.problem_ids)
-        return num_problems >= needed or self._fresh.num_groups >= self._parts.rounds.max_queued
+        """A queue that has no room for a round has to do, should its groups be of few problems."""
+        rounds = self._parts.rounds
+        is_full = self._fresh.num_groups + rounds.num_problems > rounds.max_queued
+        return len(self._fresh.problem_ids) >= needed or is_full
 
     def _check_thread(self) -> None:
         if self._thread is not None:
             self._thread.check()
 
-    def _look_at_store(self) -> None:
-        replay = self._parts.replay
-        replay.advance()
-        self._fresh = replay.fresh(self._session.step)
+    def _look_at_store(self, *, has_drawn: bool = False) -> None:
+        """Counts what is fresh, if anything can have changed: it takes a look at every row."""
+        replay, step = self._parts.replay, self._session.step
+        before, self._looked_at = self._looked_at, (replay.advance(), step)
+        if has_drawn or before != self._looked_at:
+            self._fresh = replay.fresh(step)
         self._tell()
 
     def _tell(self, *, done: bool = False) -> None:
@@ -200,10 +204,12 @@ class AsyncSupply:
             },
             done=done,
         )
-        if status != self._told:
+        if status == self._told:
+            return
+        if self._thread is not None:
+            self._thread.tell(status)
+        with contextlib.suppress(OSError):  # the disk or the network: told at the next look
             write_learner(self._files, status)
-            if self._thread is not None:
-                self._thread.tell(status)
             self._told = status
 
     def _goes_on_alone(self) -> bool:

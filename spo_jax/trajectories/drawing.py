@@ -10,7 +10,6 @@ import numpy as np
 from spo_jax.errors import UserError
 from spo_jax.trajectories.draw_stats import length_buckets
 from spo_jax.trajectories.pool import Pool, shuffled, uniform
-from spo_jax.trajectories.streams import commit_number
 from spo_jax.trajectories.validation import check_source_pattern
 
 
@@ -65,7 +64,8 @@ class ReplayConfig:
 class DrawRequest:
     """One draw: `problem_ids` must be drawn, the rest up to `num_problems` at random.
 
-    With `fresh_first`, of the online rows of a group those drawn least often come first.
+    With `fresh_first`, of the online rows of a group those drawn least often come first, and of
+    these the oldest: what was sampled together is drawn together.
     """
 
     seed: int
@@ -128,19 +128,14 @@ class FreshGroups:
 def fresh_groups(
     pool: Pool, config: ReplayConfig, uses: np.ndarray, request: DrawRequest
 ) -> FreshGroups:
-    """Groups of source 'online' that can be drawn and that were not. `uses` is int64 [N].
-
-    The order is by policy version, then by the writer's commit, so that no writer is preferred.
-    """
+    """Groups of source 'online' that can be drawn and that were not. `uses` is int64 [N]."""
     source_codes, sources = pool.index.codes("source")
     own = np.array([source == "online" for source in sources], bool)[source_codes]
     usable = own & (_drop_reasons(pool, config, uses, request) == "")
     group_codes, groups = pool.index.codes("group_id")
     touched = np.bincount(group_codes[own & (uses > 0)], minlength=len(groups)) > 0
     rows = np.flatnonzero(usable & ~touched[group_codes])
-    commits = np.array([commit_number(name) for name in pool.index.objects], np.int64)
-    keys = (commits[pool.index.object_of[rows]], pool.index.policy_versions[rows])
-    rows = rows[np.lexsort((pool.index.row_of[rows], *keys))]
+    rows = rows[np.argsort(pool.ages[rows])]
     problems = dict.fromkeys(pool.problems[code] for code in pool.problem_codes[rows])
     return FreshGroups(len(np.unique(group_codes[rows])), tuple(problems))
 
@@ -221,7 +216,7 @@ def _choose_rows(
     order = shuffled(rows, hashes, weights, request.seed, request.step, "row")
     offline, online = order[~pool.is_online[order]], order[pool.is_online[order]]
     if request.fresh_first:
-        online = online[np.argsort(uses[online], kind="stable")]
+        online = online[np.lexsort((pool.ages[online], uses[online]))]
     wanted = request.num_completions * config.offline_fraction
     drawn = uniform(pool.problem_hashes[[problem]], request.seed, request.step, "fraction")[0]
     num_offline = math.floor(wanted) + int(drawn < wanted - math.floor(wanted))

@@ -4,9 +4,12 @@ Random numbers are hashes of (seed, step, purpose, id): they do not depend on th
 on what else is in the store, and no generator state has to be saved. N is the number of rows.
 """
 
+import functools
+
 import numpy as np
 
 from spo_jax.trajectories.index import Index, hash64
+from spo_jax.trajectories.streams import commit_number
 from spo_jax.types import source_weight
 
 ONLINE_SOURCES = ("online", "reference")
@@ -48,6 +51,19 @@ class Pool:
         self._starts = np.searchsorted(
             self.variant_codes[self._by_variant], np.arange(len(unique) + 1)
         )
+
+    @functools.cached_property
+    def ages(self) -> np.ndarray:
+        """int64 [N]: ranks by policy version, then by number of the commit; 0 is the oldest.
+
+        Commits of one number are of different writers: none of these is preferred for long.
+        """
+        index = self.index
+        commits = np.array([commit_number(name) for name in index.objects], np.int64)
+        keys = (index.row_of, index.object_of, commits[index.object_of], index.policy_versions)
+        ranks = np.empty(len(index), np.int64)
+        ranks[np.lexsort(keys)] = np.arange(len(index))
+        return ranks
 
     def problem_code(self, problem_id: str) -> int | None:
         """Number of a problem, or None if it has no rows."""

@@ -171,7 +171,8 @@ class Replay:
           problem_ids: problems that must be drawn (those just sampled); the rest, up to
             `num_problems`, is drawn at random from problems with enough rows, then from those with
             fewer.
-          fresh_first: online rows drawn least often come first, instead of uniformly.
+          fresh_first: online rows drawn least often come first, the oldest of these before
+            others, instead of uniformly.
 
         Returns:
           At most `num_problems` groups, in the order of `problem_ids`, then as drawn. Fewer if the

@@ -1,5 +1,7 @@
 """The report of finished, interrupted, empty and odd runs."""
 
+import contextlib
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -7,7 +9,9 @@ import pytest
 from spo_jax.errors import UserError
 from spo_jax.evaluation import read_samples, write_samples
 from spo_jax.reporting.calibration import q_calibration
+from spo_jax.reporting.curves import actors_figure
 from spo_jax.reporting.metrics import MetricsWriter
+from spo_jax.reporting.records import read_run
 from spo_jax.reporting.report import write_report
 
 _VOID = {"meta", "br"}
@@ -196,3 +200,17 @@ def test_unknown_evaluation_fields_do_not_matter(make_run):
     text, page = report(run_dir)
     assert "pass@1 by difficulty" in page.headings
     assert ">unknown</text>" in text
+
+
+def test_the_time_of_actors_is_shown_where_there_were_some(tmp_path, make_run):
+    """Of all actors together, without what concerns one of them and the waiting of the learner."""
+    assert actors_figure(read_run(make_run())) == []
+    with contextlib.closing(MetricsWriter(tmp_path, tensorboard=False)) as metrics:
+        for step in (1, 2):
+            values = {"actors/sampling_secs": 3.0, "actors/idle_secs": 1.0}
+            values |= {"actors/wait_secs": 50.0, "actors/a0/heartbeat_age_secs": 9.0}
+            metrics.write(step, values)
+    [figure] = actors_figure(read_run(tmp_path))
+    assert "Time of the actors" in figure
+    assert "sampling 75%" in figure and "idle 25%" in figure
+    assert "wait" not in re.sub("<figcaption>.*</figcaption>", "", figure)

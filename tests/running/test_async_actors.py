@@ -45,30 +45,47 @@ def assert_drawn_once(run_dir, num_updates):
     assert set(names.values()) == {1} and len(names) >= num_updates * PER_UPDATE
 
 
-@pytest.mark.parametrize("devices", [0, 1])
-def test_a_thread_samples_while_the_learner_learns(
-    tmp_path, uniform_checkpoint, tiny_task, devices
-):
-    """On the learner's own device, and on one of its own."""
+def test_a_thread_may_share_the_learners_device(tmp_path, uniform_checkpoint, tiny_task):
     run_dir = tmp_path / "run"
-    tiny_task(
-        run_dir,
-        uniform_checkpoint,
-        actors=settings(devices=devices),
-        num_updates=10,
-        policy_sync_every=2,
-        replay=ReplayConfig(offline_fraction=0.0, max_staleness=8),
-    )
-    assert_drawn_once(run_dir, 10)
+    tiny_task(run_dir, uniform_checkpoint, actors=settings(devices=0), num_updates=4)
+    assert_drawn_once(run_dir, 4)
+
+
+def test_a_thread_samples_while_the_learner_learns(
+    tmp_path, uniform_checkpoint, tiny_task, monkeypatch
+):
+    """On a device of its own; the run is stopped and resumed in between."""
+    run_dir = tmp_path / "run"
+    changes = {
+        "actors": settings(devices=1),
+        "num_updates": 8,
+        "policy_sync_every": 2,
+        "checkpoint_every": 3,
+        "replay": ReplayConfig(offline_fraction=0.0, max_staleness=8),
+    }
+    publish = Session.publish
+
+    def stopping(self):
+        self._stop.requested = True
+        publish(self)
+
+    monkeypatch.setattr(Session, "publish", stopping)
+    with pytest.raises(Stopped):
+        tiny_task(run_dir, uniform_checkpoint, **changes)
+    monkeypatch.setattr(Session, "publish", publish)
+    before = {t.trajectory_id for t in online(run_dir)}
+    tiny_task(run_dir, uniform_checkpoint, **changes)
+    assert before <= {t.trajectory_id for t in online(run_dir)}
+    assert_drawn_once(run_dir, 8)
     records = read_metrics(run_dir, "train")
     assert max(record["data/staleness_max"] for record in records) <= 8
     assert {"time/waiting_secs", "actors/sampling_secs", "actors/queued_groups"} <= set(records[-1])
     versions = {t.policy_version for t in online(run_dir)}
-    assert versions <= {0, 2, 4, 6, 8} and len(versions) > 1
+    assert versions <= {0, 2, 4, 6} and len(versions) > 1
     status = read_learner(SharedFiles(str(run_dir)))
-    assert status.done and status.step == 10
+    assert status.done and status.step == 8
     actor = read_actor(SharedFiles(str(run_dir)), "thread0")
-    assert actor.state == "ended" and actor.num_groups * 8 == len(online(run_dir))
+    assert actor.state == "ended" and actor.num_rounds * PER_UPDATE == len(online(run_dir))
 
 
 def start_actor(run_dir, checkpoint, task_file, actor_id, actors, stop):
@@ -124,6 +141,7 @@ def test_actors_elsewhere_come_and_go_while_the_learner_is_stopped_and_resumed(
     threads["a0"].join(timeout=60)
     assert not threads["a0"].is_alive() and threads["a1"].is_alive()
     assert not read_learner(SharedFiles(str(run_dir))).done
+    assert [type(error) for error in threads["a0"].failures] == [Stopped]
     stops["a0"] = StopRequest()
     threads["a0"] = start("a0")
     monkeypatch.setattr(Session, "publish", publish)
@@ -134,6 +152,23 @@ def test_actors_elsewhere_come_and_go_while_the_learner_is_stopped_and_resumed(
     assert_drawn_once(run_dir, 10)
     rounds = {name: read_actor(SharedFiles(str(run_dir)), name).num_rounds for name in threads}
     assert min(rounds.values()) > 0 and sum(rounds.values()) * PER_UPDATE == len(online(run_dir))
+
+
+def test_actors_that_see_a_bucket_and_nothing_of_the_run(
+    tmp_path, uniform_checkpoint, tiny_task, tiny_task_file
+):
+    url = f"memory://{tmp_path.name}"
+    actors, stop = settings("remote", shared_url=url), StopRequest()
+    thread = start_actor(
+        tmp_path / "nowhere", uniform_checkpoint, tiny_task_file, "a0", actors, stop
+    )
+    tiny_task(tmp_path / "run", uniform_checkpoint, actors=actors, num_updates=3)
+    thread.join(timeout=60)
+    assert not thread.is_alive() and not thread.failures
+    stored = online(url)
+    assert len(stored) >= 3 * PER_UPDATE and max(t.policy_version for t in stored) > 0
+    assert not (tmp_path / "run" / "trajectories").exists()
+    assert "train.actors" in SharedFiles(url).read_text("config.gin")
 
 
 def test_what_ends_the_thread_ends_the_run(tmp_path, uniform_checkpoint, tiny_task, monkeypatch):
@@ -166,6 +201,7 @@ def test_without_actors_the_run_stops_or_goes_on_with_what_there_is(
     assert [record["data/offline_fraction"] for record in records] == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_initial_values_are_estimated_for_what_was_drawn(tmp_path, uniform_checkpoint, tiny_task):
     """Actors know no reference: the learner samples it where it needs to."""
     bindings = [
@@ -208,13 +244,13 @@ def test_settings_that_cannot_be(changes, message):
 
 
 def test_settings_that_do_not_fit_the_run(tmp_path, uniform_checkpoint, tiny_task):
-    def run(actors, **changes):
-        tiny_task(tmp_path / "run", uniform_checkpoint, actors=actors, **changes)
+    def run(actors, name="run", **changes):
+        tiny_task(tmp_path / name, uniform_checkpoint, actors=actors, **changes)
 
     with pytest.raises(UserError, match="max_queued=4 groups must be at least problems_per_round="):
         run(settings(max_queued=4))
     with pytest.raises(UserError, match=r"offline_fraction=1.0 no update draws samples"):
-        run(settings(), replay=ReplayConfig(offline_fraction=1.0))
+        run(settings(), "other", replay=ReplayConfig(offline_fraction=1.0))
     with pytest.raises(UserError, match="mode='inline' of ActorSettings: this run samples by its"):
         act(str(tmp_path / "run"), actor_id="a0", actors=ActorSettings())
     with pytest.raises(UserError, match="actor_id='main' is the learner's own name"):

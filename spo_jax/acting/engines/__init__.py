@@ -1,7 +1,7 @@
 """Samplers outside this process: servers that speak OpenAI's completions protocol."""
 
 from spo_jax.acting.engines.engine import OpenAIEngine
-from spo_jax.acting.engines.policy import EnginePolicies, PublishedPolicy
+from spo_jax.acting.engines.policy import EnginePolicies, PublishedDirectories, PublishedPolicy
 from spo_jax.acting.engines.reloading import (
     HttpReload,
     Reload,
@@ -14,6 +14,7 @@ __all__ = [
     "EnginePolicies",
     "HttpReload",
     "OpenAIEngine",
+    "PublishedDirectories",
     "PublishedPolicy",
     "Reload",
     "SglangReload",

@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from typing import Any
 
 from spo_jax.acting.policies import Policies
+from spo_jax.acting.policy_mirror import PolicyMirror
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,3 +50,32 @@ class EnginePolicies(Policies):
         status = self.check(version).stat()
         stamp = f"{status.st_ino}.{status.st_mtime_ns}"
         return PublishedPolicy(f"{self._seen_at}/{version}", version, stamp)
+
+
+class PublishedDirectories:
+    """What the learner published, for an actor whose engine reads it by itself.
+
+    Args:
+      mirror: of the run.
+      seen_at: the directory of the versions as the servers see it; '' where it is the same path.
+      attempt: of the learner; another one may publish another policy under the same number.
+    """
+
+    def __init__(self, mirror: PolicyMirror, seen_at: str, attempt: Callable[[], str | None]):
+        self._mirror = mirror
+        self._seen_at = seen_at.rstrip("/")
+        self._attempt = attempt
+
+    def latest(self) -> int:
+        return self._mirror.latest()
+
+    def load(self, version: int) -> PublishedPolicy:
+        """Raises FileNotFoundError where the version is gone."""
+        attempt = self._attempt() or ""
+        if version not in self._mirror.versions():
+            raise FileNotFoundError(
+                f"published policy {version} is missing in '{self._mirror.url}': a run whose "
+                "actors have engines must have EngineSettings too"
+            )
+        seen_at = self._seen_at or self._mirror.folder
+        return PublishedPolicy(f"{seen_at}/{version}", version, attempt)
