@@ -1,17 +1,29 @@
 """A run whose training samples come from an HTTP server: the same run as with our own sampler."""
 
+import threading
+
 import pytest
 
+from spo_jax.act import act
 from spo_jax.acting.engines import SglangReload
 from spo_jax.acting.engines.testing import EngineServer
 from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.errors import UserError
+from spo_jax.problems.letters import NamedLetters
+from spo_jax.problems.prompts import TextTemplate
 from spo_jax.reporting.metrics import read_metrics
 from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.sampling_parts import own_servers
-from spo_jax.running.settings import EngineSettings, MeshShape
-from spo_jax.trajectories import TrajectoryStore
+from spo_jax.running.settings import (
+    BatchSettings,
+    EngineSettings,
+    MeshShape,
+    ModelSource,
+    ProblemSource,
+    RolloutSettings,
+)
+from spo_jax.trajectories import ReplayConfig, TrajectoryStore
 
 SMALL = ["BatchSettings.problems_per_update = 2"]
 RUN = {
@@ -94,12 +106,13 @@ def test_hosts_share_no_server():
         own_servers(urls, 0, 4)
 
 
+@pytest.mark.slow
 def test_an_actor_beside_the_learner_can_have_an_engine(
     tiny_task, uniform_checkpoint, server, tmp_path
 ):
     """The thread computes nothing, so all devices are the learner's."""
     server.reloads.clear()
-    actors = ActorSettings(mode="thread", poll_secs=0.05, heartbeat_secs=0.5, max_queued=2)
+    actors = ActorSettings(mode="thread", poll_secs=0.05, heartbeat_secs=0.5, max_queued=4)
     settings = RUN | {"policy_sync_every": 1, "mesh": MeshShape(data=2)}
     run_dir = tmp_path / "run"
     tiny_task(
@@ -108,4 +121,39 @@ def test_an_actor_beside_the_learner_can_have_an_engine(
     versions = {version for version, *_ in rows(run_dir).values()}
     assert 0 in versions and len(versions) > 1
     loaded = [int(path.rpartition("/")[2]) for path in server.reloads]
+    assert loaded == sorted(loaded) and versions <= set(loaded)
+
+
+@pytest.mark.slow
+def test_an_actor_elsewhere_can_have_an_engine(tiny_task, uniform_checkpoint, server, tmp_path):
+    """The learner never asks the server: the one that is named in its own settings is not there."""
+    server.reloads.clear()
+    run_dir = tmp_path / "run"
+    actors = ActorSettings(mode="remote", poll_secs=0.05, heartbeat_secs=0.5, max_queued=4)
+    shared = {
+        "policy": ModelSource(path=uniform_checkpoint),
+        "problems": ProblemSource(task="spo_letters", trust_labels=True),
+        "prompt": TextTemplate(),
+        "judge": NamedLetters(),
+        "rollouts": RolloutSettings(max_prompt_tokens=5, max_completion_tokens=6),
+        "replay": ReplayConfig(offline_fraction=0.0),
+        "batch": BatchSettings(problems_per_update=2, completions_per_problem=8),
+    }
+    ended = []
+
+    def sample():
+        ended.append(
+            act(str(run_dir), actor_id="a0", actors=actors, engine=engine_at(server), **shared)
+        )
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    settings = RUN | {"policy_sync_every": 1}
+    absent = EngineSettings(base_urls=("http://127.0.0.1:9",), reload=SglangReload())
+    tiny_task(run_dir, uniform_checkpoint, SMALL, **settings, engine=absent, actors=actors)
+    thread.join(timeout=60)
+    assert ended and ended[0].num_groups > 0
+    versions = {version for version, *_ in rows(run_dir).values()}
+    loaded = [int(path.rpartition("/")[2]) for path in server.reloads]
+    assert 0 in versions and len(versions) > 1
     assert loaded == sorted(loaded) and versions <= set(loaded)
