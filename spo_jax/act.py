@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from spo_jax.acting.actor import CollectReport
+from spo_jax.acting.engines import PublishedDirectories
 from spo_jax.acting.heartbeat import Heartbeat
 from spo_jax.acting.policy_mirror import MirroredPolicies, PolicyMirror
 from spo_jax.acting.policy_sources import PublishedPolicies
@@ -22,9 +23,11 @@ from spo_jax.problems.prompts import PromptTemplate, Template
 from spo_jax.reporting.progress import format_secs, say
 from spo_jax.running.actor_building import build_loop
 from spo_jax.running.actor_settings import ActorSettings
-from spo_jax.running.sampling_parts import build_sampling, load_train_problems
+from spo_jax.running.sampling_parts import SamplingParts, build_sampling, load_train_problems
+from spo_jax.running.writers import WRITER_ID
 from spo_jax.running.settings import (
     BatchSettings,
+    EngineSettings,
     JudgeSettings,
     ModelSource,
     ProblemSource,
@@ -52,6 +55,7 @@ def act(
     actors: ActorSettings = ActorSettings(mode="remote"),
     rewards: RewardMap = RewardMap(),
     collect_every: int = 1,
+    engine: EngineSettings | None = None,
     seed: int = 0,
     commit_log: str | None = None,
     stop: StopRequest | None = None,
@@ -67,6 +71,7 @@ def act(
       policy, problems, prompt, rollouts, replay, batch, actors, rewards, collect_every, seed: as
         the run has them.
       judge: of this actor.
+      engine: of this actor: servers that sample in its place, and for it alone.
       commit_log: JSON lines file that gets {"round", "trajectory_ids"} after each acknowledged
         commit.
       stop: asked between answers; by default never.
@@ -100,6 +105,7 @@ def act(
             rollouts=rollouts,
             judge=judge,
             verdicts_path=str(scratch / ACTORS_FOLDER / f"{actor_id}.verdicts.jsonl"),
+            engine=engine,
         )
         train_problems = load_train_problems(problems, sampling, rollouts)
         rounds = dataclasses.replace(
@@ -110,15 +116,11 @@ def act(
         run_id = _wait_for_run(learner, stop.is_requested, actors.poll_secs)
         if run_id is None:
             raise Stopped
-        policies = PublishedPolicies(
-            MirroredPolicies(PolicyMirror(url), sampling.model.config),
-            lambda: sampling.params,
-            learner.attempt,
-        )
+        policies = _policies(PolicyMirror(url), sampling, engine, learner.attempt)
         log = stack.enter_context(open(commit_log, "a", encoding="utf-8")) if commit_log else None
         loop = build_loop(
             actor_id,
-            sampling.worker,
+            sampling.training_worker,
             sampling,
             train_problems,
             rounds,
@@ -135,6 +137,20 @@ def act(
         loop.run(stop.is_requested)
         stop.check()  # what is with the judge is not waited for
         return heartbeat.status
+
+
+def _policies(
+    mirror: PolicyMirror,
+    sampling: SamplingParts,
+    engine: EngineSettings | None,
+    attempt: Callable[[], str | None],
+) -> PublishedPolicies:
+    """What the actor's rounds are sampled with; for an engine, where it lies."""
+    if engine is None:
+        read = MirroredPolicies(mirror, sampling.model.config)
+        return PublishedPolicies(read, lambda: sampling.params, attempt)
+    found = PublishedDirectories(mirror, engine.policies_dir, attempt)
+    return PublishedPolicies(found, lambda: found.load(0), attempt)
 
 
 class _LearnerView:

@@ -30,7 +30,10 @@ COMMANDS = {
     "doctor": "doctor",
 }
 # Words that may follow a command -> a module of the same form.
-SUBCOMMANDS = {"judge": {"serve": "judge_serve", "status": "judge_status"}}
+SUBCOMMANDS = {
+    "actor": {"ray": "actor_ray"},
+    "judge": {"serve": "judge_serve", "status": "judge_status"},
+}
 COMPUTES = ("train", "actor", "eval", "sample", "score")
 
 

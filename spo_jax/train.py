@@ -30,6 +30,7 @@ from spo_jax.running.requirements import check_requirements
 from spo_jax.running.session import Session
 from spo_jax.running.settings import (
     BatchSettings,
+    EngineSettings,
     JudgeSettings,
     MeshShape,
     ModelSource,
@@ -68,6 +69,7 @@ def train(
     checkpoints: CheckpointSettings = CheckpointSettings(),
     initial_values: InitialValueSettings = InitialValueSettings(),
     critic_optimizer: Optimizer | None = None,
+    engine: EngineSettings | None = None,
     seed: int = 0,
     config: str | None = None,
 ) -> dict[str, Any]:
@@ -100,6 +102,8 @@ def train(
       initial_values: how Q_0 is estimated, where the objective reads it.
       critic_optimizer: of the value model, where the objective reads values; by default as the
         policy's.
+      engine: servers that draw the training samples, in place of our own sampler. Evaluations and
+        reference samples are drawn by our own all the same.
       seed: of everything random.
       config: the resolved configuration as text of `name = value` lines; by default these
         arguments.
@@ -132,6 +136,7 @@ def train(
         initial_values=initial_values,
         reference_update_every=reference_update_every,
         collect_every=collect_every,
+        engine=engine,
     )
     directory = RunDirectory(run_dir, actors.shared_url)
     with contextlib.ExitStack() as stack:
@@ -162,6 +167,7 @@ def train(
             actors=actors,
             collect_every=collect_every,
             seed=seed,
+            engine=engine,
         )
         session = stack.enter_context(Session(parts, directory, stop, evaluation, hosts))
         first = session.restore(seed)

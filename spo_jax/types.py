@@ -157,13 +157,14 @@ class Completion:
     Attributes:
       tokens: int32 [T], the end token included when `finish_reason` is 'stop'.
       behavior_logprobs: float32 [T], log-probabilities of the distribution really sampled from
-        (after temperature, top-p and top-k). Not the policy's own unless all three are off.
+        (after temperature, top-p and top-k). Not the policy's own unless all three are off. None
+        where a foreign sampler does not tell them.
       finish_reason: 'stop' (an end token was drawn) or 'length'.
       seed: of this sample; the same seed, prompt, weights and settings give the same tokens.
     """
 
     tokens: np.ndarray
-    behavior_logprobs: np.ndarray
+    behavior_logprobs: np.ndarray | None
     finish_reason: FinishReason
     seed: int
 

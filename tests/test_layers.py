@@ -37,6 +37,7 @@ LAYERS = {
     "train": 4,
     "evaluate": 4,
     "act": 4,
+    "ray_actors": 4,
     "sweep": 4,
     "commands": 5,
     "main": 5,
@@ -57,6 +58,8 @@ SIBLINGS = {
     ("models", "placement"),
     ("train", "running"),
     ("evaluate", "running"),
+    ("ray_actors", "act"),
+    ("ray_actors", "running"),
     ("act", "running"),
     ("sweep", "train"),
     ("main", "commands"),
@@ -88,6 +91,7 @@ CONFINED = {
     "seqio": ("problems/tasks", "problems/vocabulary.py"),
     "tensorflow_datasets": ("problems/tasks",),
     "tensorflow": ("problems/tasks", "problems/vocabulary.py"),
+    "ray": ("ray_actors.py",),
     "torch": (),
 }
 ACCELERATED = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
@@ -98,6 +102,7 @@ LATE_IMPORTS = {
     ("tokenizers.py", "transformers"),
     ("models/pretrained.py", "huggingface_hub"),
     ("models/attention.py", "spo_jax"),  # splash.py: Pallas for TPUs, which only they need
+    ("ray_actors.py", "ray"),
     ("judging/scoring_program.py", "math_verify"),
     ("judging/scoring_program.py", "reasoning_gym"),
     ("judging/program.py", "json"),  # stays out of programs that read standard input

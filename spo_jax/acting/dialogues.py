@@ -63,7 +63,10 @@ class Dialogue:
         return tokens
 
     def completion(self) -> tuple[Completion, tuple[Turn, ...]]:
-        """All turns as one completion. Log-probabilities of the environment's tokens are 0."""
+        """All turns as one completion. Log-probabilities of the environment's tokens are 0.
+
+        There are none where an answer has none.
+        """
         if len(self.answers) == 1:
             only = self.answers[0]
             return only, (Turn("policy", 0, len(only.tokens)),)
@@ -76,12 +79,17 @@ class Dialogue:
                 turns.append(Turn("environment", position, position + len(between)))
                 position += len(between)
             tokens.append(answer.tokens)
-            logprobs.append(answer.behavior_logprobs)
+            if answer.behavior_logprobs is not None:
+                logprobs.append(answer.behavior_logprobs)
             turns.append(Turn("policy", position, position + len(answer.tokens)))
             position += len(answer.tokens)
         whole = Completion(
             tokens=np.concatenate(tokens),
-            behavior_logprobs=np.concatenate(logprobs),
+            behavior_logprobs=(
+                None
+                if any(answer.behavior_logprobs is None for answer in self.answers)
+                else np.concatenate(logprobs)
+            ),
             finish_reason=self.answers[-1].finish_reason,
             seed=self.seed,
         )

@@ -166,20 +166,29 @@ class Policies:
         """Keeps versions, in place of those pinned before: checkpoints name them."""
         self._pinned = set(versions)
 
+    def start(self, params: Any) -> Any:
+        """What samplers use before anything is published: version 0."""
+        return params
+
     def load(self, version: int) -> Any:
         """Reads the parameters of a published version, in the published dtype."""
-        path = self._directory / str(version)
-        if not path.is_dir():
-            raise UserError(
-                f"published policy {version} is missing in '{self._directory}': a resumed run "
-                f"needs it; there are {self.versions()}"
-            )
+        path = self.check(version)
         return load_pretrained(
             path,
             param_dtype=self._dtype,
             compute_dtype=self._config.compute_dtype,
             mesh=self._mesh,
         ).params
+
+    def check(self, version: int) -> Path:
+        """The directory of a published version; raises UserError where it is missing."""
+        path = self._directory / str(version)
+        if not path.is_dir():
+            raise UserError(
+                f"published policy {version} is missing in '{self._directory}': a resumed run "
+                f"needs it; there are {self.versions()}"
+            )
+        return path
 
     def versions(self) -> list[int]:
         if not self._directory.exists():

@@ -66,6 +66,14 @@ class PolicyMirror:
             if later > version:
                 self._fs.rm(f"{self._root}/{later}", recursive=True)
 
+    @property
+    def folder(self) -> str:
+        """Of the versions: a path where it is local, else a URL."""
+        path = self._files.local_path
+        if path is None:
+            return f"{self.url.rstrip('/')}/{_FOLDER}"
+        return str(path.absolute() / _FOLDER)
+
     def local_path(self, version: int) -> Path | None:
         """A version's directory, or None in a bucket."""
         path = self._files.local_path

@@ -6,8 +6,8 @@ Programs are judged in other processes while the next tokens are sampled.
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from spo_jax.acting.dialogues import Dialogue, FeedbackLoop, public_part, says_w
 from spo_jax.errors import UserError
 from spo_jax.judging import SubmitsAnswers
 from spo_jax.problems.prompts import Template
-from spo_jax.sampling import Sampler, SampleRequest
+from spo_jax.sampling import SampleRequest, SamplingProgress
 from spo_jax.tokenizers import Tokenizer
 from spo_jax.types import Completion, Judgement, Problem, SamplerSettings, Turn, Verdict
 
@@ -137,6 +137,22 @@ class PendingRollouts:
 NO_PROGRAM = Judgement(verdict=Verdict.CE, message="the answer holds no program")
 
 
+class DrawsSamples(Protocol):
+    """A sampler: `spo_jax.sampling.Sampler`, or an engine outside this process."""
+
+    def sample(
+        self,
+        params: Any,
+        requests: Iterable[SampleRequest],
+        *,
+        progress: Callable[[SamplingProgress], None] | None = None,
+    ) -> Iterator[tuple[int, int, Completion]]:
+        """Yields (request index, sample index, completion) as samples finish, in no fixed order.
+
+        `params` is what the sampler reads a policy from; `progress` is called now and then.
+        """
+
+
 class RolloutWorker:
     """Samples answers and has them judged.
 
@@ -149,7 +165,7 @@ class RolloutWorker:
 
     def __init__(
         self,
-        sampler: Sampler,
+        sampler: DrawsSamples,
         judge: SubmitsAnswers,
         prompter: Prompter,
         loop: FeedbackLoop = FeedbackLoop(),
@@ -207,7 +223,7 @@ class RolloutWorker:
           settings: temperature and so on. `max_completion_tokens` is the budget of each answer.
           judge_every_turn: judge earlier answers on all tests as well, for `turn_verdicts`.
           progress: called with (finished samples, new tokens) after each answer; a sample counts
-            at its first answer.
+            at its first answer. In between it is called with (0, 0), to stop a run that waits.
 
         Returns:
           The rollouts to be. Between two turns the verdicts of the first are waited for.
@@ -258,7 +274,8 @@ class RolloutWorker:
             )
             for group in groups
         ]
-        for i, j, completion in self._sampler.sample(params, requests):
+        look = None if progress is None else (lambda _: progress(0, 0))
+        for i, j, completion in self._sampler.sample(params, requests, progress=look):
             dialogue = groups[i][j]
             dialogue.answers.append(completion)
             yield dialogue

@@ -22,8 +22,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from spo_jax.commands import gin_config
+
+if TYPE_CHECKING:
+    from spo_jax.running.stopping import StopRequest
 
 HELP = "sample for a run, beside its learner or on another machine"
 
@@ -48,31 +52,18 @@ def take_unknown(args: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
 
 def run(args: argparse.Namespace) -> int:
     import dataclasses
-    import inspect
 
     from spo_jax.act import act
-    from spo_jax.running.configurables import CONFIGURABLES
     from spo_jax.running.stopping import Stopped, StopRequest
-    from spo_jax.train import train
 
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopRequest("ending; what is under way is dropped"))
-        files = list(args.gin_file)
-        if not files:
-            text = _saved_config(args.run_dir, stop.is_requested)
-            if text is None:
-                return 130
-            files = [_local_copy(stack, text)]
-        settings = gin_config.configured_arguments(train, CONFIGURABLES, files, args.gin_bindings)
-        shared = inspect.signature(act).parameters
-        settings = {name: value for name, value in settings.items() if name in shared}
+    with StopRequest("ending; what is under way is dropped") as stop:
         try:
             status = act(
                 args.run_dir,
                 actor_id=args.actor_id,
                 commit_log=args.commit_log,
                 stop=stop,
-                **settings,
+                **configured(args, stop),
             )
         except Stopped:
             print(f"{args.actor_id}: stopped; the same command goes on", file=sys.stderr)
@@ -82,6 +73,31 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"{args.actor_id}: {status.num_rounds} rounds in all, {status.num_groups} groups now")
     return 0
+
+
+def configured(args: argparse.Namespace, stop: "StopRequest") -> dict[str, Any]:
+    """What the run and `act` have in common.
+
+    Raises:
+      Stopped: a stop was asked for while the run was waited for.
+    """
+    import inspect
+
+    from spo_jax.act import act
+    from spo_jax.running.configurables import CONFIGURABLES
+    from spo_jax.running.stopping import Stopped
+    from spo_jax.train import train
+
+    with contextlib.ExitStack() as stack:
+        files = list(args.gin_file)
+        if not files:
+            text = _saved_config(args.run_dir, stop.is_requested)
+            if text is None:
+                raise Stopped
+            files = [_local_copy(stack, text)]
+        settings = gin_config.configured_arguments(train, CONFIGURABLES, files, args.gin_bindings)
+    shared = inspect.signature(act).parameters
+    return {name: value for name, value in settings.items() if name in shared}
 
 
 def _saved_config(run_dir: str, should_stop: Callable[[], bool]) -> str | None:

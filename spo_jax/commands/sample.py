@@ -195,12 +195,13 @@ def _print(
         )
         print(f"--- {title}\n{text}", flush=True)
         return
+    logprobs = completion.behavior_logprobs
     row = {
         "prompt_index": r,
         "sample_index": s,
         "text": text,
         "token_ids": completion.tokens.tolist(),
-        "behavior_logprobs": [float(f"{x:.9g}") for x in completion.behavior_logprobs],
+        "behavior_logprobs": None if logprobs is None else [float(f"{x:.9g}") for x in logprobs],
         "finish_reason": completion.finish_reason,
         "seed": completion.seed,
     }

@@ -54,7 +54,7 @@ class Progress:
         self._done += units
         self._tokens += tokens
         now = time.monotonic()
-        if now - self._last >= self._every_secs or self._done == self._total:
+        if now - self._last >= self._every_secs or (units and self._done == self._total):
             self._last = now
             self.line()
 

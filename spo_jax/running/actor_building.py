@@ -103,7 +103,8 @@ def _build_thread(
     rollouts: RolloutSettings,
     seed: int,
 ) -> ActorThread:
-    sampling, devices = parts.sampling, split_devices(actors).actor
+    sampling, engine_worker = parts.sampling, parts.sampling.engine_worker
+    devices = split_devices(actors, needs_own=engine_worker is None).actor
     mesh = make_mesh(data=len(devices), devices=devices) if len(devices) > 1 else None
     place = replicated(mesh) if mesh is not None else next(iter(devices), None)
 
@@ -113,7 +114,7 @@ def _build_thread(
     actor_id = f"thread{jax.process_index()}"
     policies = HandedPolicies(session.behavior, placed)
     heartbeat = Heartbeat(files, actor_id, every_secs=actors.heartbeat_secs)
-    worker = make_worker(
+    worker = engine_worker or make_worker(
         sampling.model, sampling.remembering, sampling.prompter, rollouts, mesh=mesh
     )
     return ActorThread(

@@ -20,9 +20,17 @@ class DeviceSplit:
 
 
 def split_devices(
-    actors: ActorSettings, devices: Sequence[jax.Device] | None = None
+    actors: ActorSettings,
+    devices: Sequence[jax.Device] | None = None,
+    *,
+    needs_own: bool = True,
 ) -> DeviceSplit:
     """Gives the last devices of each process to its actor thread, the others to the learner.
+
+    Args:
+      actors: who samples.
+      devices: to be split; by default all there are.
+      needs_own: whether the thread computes; with an engine it does not.
 
     Raises:
       UserError: an actor would get all devices of a process; or the learner has several processes,
@@ -34,7 +42,7 @@ def split_devices(
             f"{jax.process_count()}: use mode 'inline'"
         )
     everything = list(jax.devices() if devices is None else devices)
-    if actors.mode != "thread":
+    if actors.mode != "thread" or not needs_own:
         return DeviceSplit(everything, ())
     by_process: dict[int, list[jax.Device]] = {}
     for device in everything:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from spo_jax.acting.engines import HttpReload, SglangReload, ShellReload, VllmReload
 from spo_jax.acting.evaluator import EvaluationSettings
 from spo_jax.acting.initial_values import InitialValueSettings
 from spo_jax.judging import ExactMatch, MathVerify, ReasoningGymVerifier, RewardMap
@@ -29,6 +30,7 @@ from spo_jax.problems.reasoning_gym import ReasoningGymSet
 from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.settings import (
     BatchSettings,
+    EngineSettings,
     JudgeSettings,
     MeshShape,
     ModelSource,
@@ -44,11 +46,13 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     BatchSettings,
     CheckpointSettings,
     ContestRules,
+    EngineSettings,
     EvaluationSettings,
     ExactMatch,
     FeedbackTemplate,
     GeometricSchedule,
     GRPO,
+    HttpReload,
     InitialValueSettings,
     JudgeSettings,
     LinearSchedule,
@@ -67,9 +71,12 @@ CONFIGURABLES: tuple[Callable[..., Any], ...] = (
     RewardMap,
     RLOO,
     RolloutSettings,
+    SglangReload,
+    ShellReload,
     SoftPolicyOptimization,
     Supervised,
     TextTemplate,
     TokenQRegression,
     TrajectoryBalance,
+    VllmReload,
 )

@@ -2,14 +2,15 @@
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Sequence
+from typing import Any
 
 from jax.sharding import Mesh
 
 from spo_jax.acting.actor import Actor
 from spo_jax.acting.actor_loop import RoundSettings
 from spo_jax.acting.annotator import Annotator, Reference, ReferenceScorer
+from spo_jax.acting.engines import EnginePolicies
 from spo_jax.acting.initial_values import (
     InitialValues,
     InitialValueSettings,
@@ -41,6 +42,7 @@ from spo_jax.running.sampling_parts import (
 )
 from spo_jax.running.settings import (
     BatchSettings,
+    EngineSettings,
     JudgeSettings,
     MeshShape,
     ModelSource,
@@ -126,10 +128,13 @@ def build_run_parts(
     actors: ActorSettings,
     collect_every: int,
     seed: int,
+    engine: EngineSettings | None = None,
 ) -> RunParts:
     """Builds and checks all parts; compiles nothing yet."""
-    device_mesh = make_mesh(**dataclasses.asdict(mesh), devices=split_devices(actors).learner)
-    check_shared_device(actors, device_mesh)
+    split = split_devices(actors, needs_own=engine is None)
+    device_mesh = make_mesh(**dataclasses.asdict(mesh), devices=split.learner)
+    if engine is None:
+        check_shared_device(actors, device_mesh)
     # On one device nothing has a place to be given.
     placed_on = device_mesh if device_mesh.size > 1 else None
     sampler_mesh = None
@@ -154,6 +159,7 @@ def build_run_parts(
         other_verdicts=directory.other_verdicts(hosts.index),
         mesh=placed_on,
         sampler_mesh=sampler_mesh,
+        engine=None if actors.mode == "remote" else engine,  # each actor has its own
     )
     config = sampling.model.config
     for remark in mesh_remarks(device_mesh, logical_axes(config), param_shapes(config)):
@@ -165,16 +171,19 @@ def build_run_parts(
         load_split(problems, problems.eval_split), sampling, rollouts.max_prompt_tokens
     )
     store = TrajectoryStore(directory.store_url, writer_id=writer_id(hosts))
-    actor = Actor(
-        sampling.worker,
-        sampling.prompter,
-        store,
-        reward_map=rewards,
-        settings=rollouts.sampler,
-        run_id=directory.path.name,
-        seed=seed,
+    actor, reference_actor = (
+        Actor(
+            worker,
+            sampling.prompter,
+            store,
+            reward_map=rewards,
+            settings=rollouts.sampler,
+            run_id=directory.path.name,
+            seed=seed,
+        )
+        for worker in (sampling.training_worker, sampling.worker)
     )
-    policies = _policies(directory, sampling, actors, sampler_mesh, hosts)
+    policies = _policies(directory, sampling, actors, engine, sampler_mesh, hosts)
     stack.callback(policies.close)
     frozen = _reference(objective, reference, sampling, placed_on)
     return RunParts(
@@ -195,7 +204,9 @@ def build_run_parts(
         annotator=_annotator(
             store, sampling, frozen, buckets, batch.logits_chunk_tokens, placed_on, hosts
         ),
-        initial_values=_initial_values(objective, actor, store, rollouts, initial_values, rewards),
+        initial_values=_initial_values(
+            objective, reference_actor, store, rollouts, initial_values, rewards
+        ),
         running_values=(
             RunningInitialValues(initial_values.running_rate)
             if "running_initial_value" in objective.needs
@@ -239,21 +250,19 @@ def _policies(
     directory: RunDirectory,
     sampling: SamplingParts,
     actors: ActorSettings,
+    engine: EngineSettings | None,
     mesh: Mesh | None,
     hosts: Hosts,
 ) -> Policies:
-    make = functools.partial(
-        Policies,
-        directory.policies,
-        sampling.model.config,
-        sampling.tokenizer,
-        mesh=mesh,
-        writes=hosts.is_main,
-    )
-    if not actors.shared_url:
-        return make()
-    mirror = PolicyMirror(actors.shared_url)
-    return make(on_written=mirror.put, on_rewind=mirror.rewind)
+    """What the run publishes: parameters for our own sampler, directories for an engine."""
+    parts: tuple[Any, ...] = (directory.policies, sampling.model.config, sampling.tokenizer)
+    options: dict[str, Any] = {"mesh": mesh, "writes": hosts.is_main}
+    if actors.shared_url:
+        mirror = PolicyMirror(actors.shared_url)
+        options |= {"on_written": mirror.put, "on_rewind": mirror.rewind}
+    if engine is None:
+        return Policies(*parts, **options)
+    return EnginePolicies(*parts, seen_at=engine.policies_dir, **options)
 
 
 def _reference(

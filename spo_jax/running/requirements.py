@@ -9,7 +9,7 @@ from spo_jax.errors import UserError, nearest
 from spo_jax.judging import RewardMap
 from spo_jax.objectives import Objective
 from spo_jax.objectives.interface import NEEDS
-from spo_jax.running.settings import BatchSettings, RolloutSettings
+from spo_jax.running.settings import BatchSettings, EngineSettings, RolloutSettings
 from spo_jax.trajectories import ReplayConfig
 from spo_jax.types import source_weight
 
@@ -26,12 +26,19 @@ def check_requirements(
     initial_values: InitialValueSettings,
     reference_update_every: int,
     collect_every: int,
+    engine: EngineSettings | None = None,
 ) -> None:
     """Raises UserError where the objective's needs and the run's settings do not fit together."""
     name = type(objective).__name__
     for need in sorted(objective.needs - NEEDS):
         raise UserError(f"{name} needs '{need}', which is unknown{nearest(need, NEEDS)}")
     _check_behavior(name, objective.needs, replay, rollouts)
+    if objective.needs & _BEHAVIOR and engine is not None and not engine.gives_logprobs:
+        raise UserError(
+            f"{name} needs behavior_logprobs, which this engine does not give: EngineSettings."
+            f"logprobs='{engine.logprobs}' must not be 'none', and retokenize={engine.retokenize} "
+            "must be False"
+        )
     if "groups" in objective.needs and batch.completions_per_problem < 2:
         raise UserError(
             f"{name} compares completions of one problem: "

@@ -5,9 +5,12 @@ import dataclasses
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+import jax
 from jax.sharding import Mesh
 
+from spo_jax.acting.engines import OpenAIEngine
 from spo_jax.acting.rollouts import FeedbackLoop, Prompter, RolloutWorker
 from spo_jax.errors import UserError
 from spo_jax.judging import (
@@ -25,7 +28,13 @@ from spo_jax.judging.wire import read_token
 from spo_jax.models import Params, Pretrained, Transformer, load_pretrained
 from spo_jax.problems.prompts import Template
 from spo_jax.problems.tasks import load_task_problems
-from spo_jax.running.settings import JudgeSettings, ModelSource, ProblemSource, RolloutSettings
+from spo_jax.running.settings import (
+    EngineSettings,
+    JudgeSettings,
+    ModelSource,
+    ProblemSource,
+    RolloutSettings,
+)
 from spo_jax.sampling import Sampler
 from spo_jax.tokenizers import Tokenizer, load_tokenizer
 from spo_jax.types import Problem
@@ -38,7 +47,8 @@ class SamplingParts:
     Attributes:
       model, tokenizer: of the policy. params: as loaded.
       judge: asks for every verdict anew. remembering: the same with a memory.
-      worker: samples and judges. prompter: prompts and answers.
+      worker: samples with our own sampler, and judges. prompter: prompts and answers.
+      engine_worker: samples with an engine outside this process; None where there is none.
     """
 
     model: Transformer
@@ -48,6 +58,12 @@ class SamplingParts:
     remembering: SubmitsAnswers
     worker: RolloutWorker
     prompter: Prompter
+    engine_worker: RolloutWorker | None = None
+
+    @property
+    def training_worker(self) -> RolloutWorker:
+        """What draws training samples."""
+        return self.engine_worker or self.worker
 
 
 def build_sampling(
@@ -61,6 +77,7 @@ def build_sampling(
     other_verdicts: Sequence[str | os.PathLike[str]] = (),
     mesh: Mesh | None = None,
     sampler_mesh: Mesh | None = None,
+    engine: EngineSettings | None = None,
 ) -> SamplingParts:
     """Starts the judge, then loads the policy. The judge ends with `stack`.
 
@@ -80,7 +97,21 @@ def build_sampling(
     pretrained = load_source(policy, mesh)
     model = Transformer(pretrained.config)
     worker = make_worker(model, remembering, prompter, rollouts, sampler_mesh)
-    return SamplingParts(model, pretrained.params, tokenizer, asked, remembering, worker, prompter)
+    engine_worker = None
+    if engine is not None:
+        connected = connect_engine(engine, model, prompter, rollouts)
+        stack.callback(connected.close)
+        engine_worker = RolloutWorker(connected, remembering, prompter, worker.loop)
+    return SamplingParts(
+        model,
+        pretrained.params,
+        tokenizer,
+        asked,
+        remembering,
+        worker,
+        prompter,
+        engine_worker,
+    )
 
 
 def make_worker(
@@ -107,6 +138,51 @@ def make_worker(
     )
     loop = FeedbackLoop(rollouts.max_turns, rollouts.max_feedback_tokens, rollouts.feedback)
     return RolloutWorker(sampler, judge, prompter, loop)
+
+
+def connect_engine(
+    settings: EngineSettings, model: Transformer, prompter: Prompter, rollouts: RolloutSettings
+) -> OpenAIEngine:
+    """Servers that take the place of our own sampler. Waits for the first to be there."""
+    before_last = rollouts.tokens_before_turn(rollouts.max_turns - 1)
+    return OpenAIEngine(
+        own_servers(settings.base_urls, jax.process_index(), jax.process_count()),
+        model=settings.model,
+        end_ids=prompter.end_ids,
+        vocab_size=model.config.vocab_size,
+        max_prompt_tokens=rollouts.max_prompt_tokens + before_last,
+        max_completion_tokens=rollouts.max_completion_tokens,
+        reload=settings.reload,
+        api_key=None if settings.api_key_file is None else _read_key(settings.api_key_file),
+        max_concurrent=settings.max_concurrent,
+        timeout_secs=settings.timeout_secs,
+        num_tries=settings.num_tries,
+        reload_timeout_secs=settings.reload_timeout_secs,
+        patience_secs=settings.patience_secs,
+        retry_secs=settings.retry_secs,
+        logprobs=settings.logprobs,
+        encode=prompter.tokenizer.encode if settings.retokenize else None,
+    )
+
+
+def own_servers(base_urls: Sequence[str], process: int, num_processes: int) -> list[str]:
+    """The servers of one host of several: each has its own, which nobody else reloads."""
+    if len(base_urls) < num_processes:
+        raise UserError(
+            f"EngineSettings.base_urls names {len(base_urls)} servers for {num_processes} "
+            "processes: every process needs one of its own"
+        )
+    return list(base_urls[process::num_processes])
+
+
+def _read_key(path: str) -> str:
+    try:
+        key = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read api_key_file '{path}': {error}") from error
+    if not key or not key.isprintable():
+        raise UserError(f"api_key_file '{path}' must hold one line with the key")
+    return key
 
 
 def _start_judge(

@@ -126,7 +126,7 @@ class Session:
         self._behavior = (
             parts.policies.load(self._policy_version)
             if self._policy_version
-            else parts.policies.placed(parts.sampling.params)
+            else parts.policies.start(parts.policies.placed(parts.sampling.params))
         )
         self._place_reference()
         self.step = int(self.state.step)

@@ -6,8 +6,11 @@ Each names one thing a user decides. Heavy work (loading a model, compiling) sta
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
-from spo_jax.errors import UserError
+from spo_jax.acting.engines import Reload
+from spo_jax.acting.engines.protocol import ServerLogprobs
+from spo_jax.errors import UserError, nearest
 from spo_jax.judging.comparison import ComparisonMode, OutputComparison
 from spo_jax.judging.wire import parse_address
 from spo_jax.problems.contests.rules import ContestRules
@@ -231,3 +234,66 @@ class JudgeSettings:
                     f"JudgeSettings.{field.name}={value!r} is for the judge at "
                     f"address='{self.address}' to decide: give it to that judge, not to the run"
                 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """Servers that draw the training samples, in place of our own sampler; see docs/engines.md.
+
+    Attributes:
+      base_urls: for example ('http://10.0.0.2:8000', 'http://10.0.0.3:8000'). They serve this run
+        or this actor alone.
+      model: name that the servers know the policy by; '' takes the only one that they list.
+      api_key_file: holds the key that the servers ask for.
+      reload: how a server comes to serve a newly published policy: `VllmReload`, `SglangReload`,
+        `HttpReload` or `ShellReload`. None: it cannot, and serves what the run starts from.
+      policies_dir: the run's directory 'policies' as the servers see it; '' for the same path.
+      max_concurrent: requests on one server at a time.
+      timeout_secs: of one request; a slower one is cut off and asked again.
+      num_tries: of one sample.
+      reload_timeout_secs: of one server's reload.
+      patience_secs: how long all servers may be away before the run gives up.
+      retry_secs: between two looks at a server that is away.
+      logprobs: what the servers' log-probabilities are of: 'raw' (the model), 'processed' (after
+        temperature, top-p and top-k), 'none' (not to be used). What is not of the distribution
+        sampled from is not recorded.
+      retokenize: take the text of servers that give no token ids, and tokenize it again.
+    """
+
+    base_urls: Sequence[str]
+    model: str = ""
+    api_key_file: str | None = None
+    reload: Reload | None = None
+    policies_dir: str = ""
+    max_concurrent: int = 64
+    timeout_secs: float = 600.0
+    num_tries: int = 5
+    reload_timeout_secs: float = 600.0
+    patience_secs: float = 300.0
+    retry_secs: float = 10.0
+    logprobs: ServerLogprobs = "raw"
+    retokenize: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.base_urls, str) or not self.base_urls:
+            raise UserError(
+                f"EngineSettings.base_urls={self.base_urls!r} must be a list of at least one "
+                "address, such as ('http://127.0.0.1:8000',)"
+            )
+        if len(set(self.base_urls)) < len(self.base_urls):
+            raise UserError(f"EngineSettings.base_urls={self.base_urls!r} names a server twice")
+        for name in ("max_concurrent", "num_tries"):
+            if getattr(self, name) < 1:
+                raise UserError(f"EngineSettings.{name}={getattr(self, name)} must be at least 1")
+        for name in ("timeout_secs", "reload_timeout_secs", "patience_secs", "retry_secs"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"EngineSettings.{name}={getattr(self, name)} must be above 0")
+        known = get_args(ServerLogprobs)
+        if self.logprobs not in known:
+            hint = nearest(self.logprobs, known)
+            raise UserError(f"EngineSettings.logprobs='{self.logprobs}' must be of {known}{hint}")
+
+    @property
+    def gives_logprobs(self) -> bool:
+        """Whether plain samples (temperature 1, nothing cut) carry behavior_logprobs."""
+        return self.logprobs != "none" and not self.retokenize

@@ -40,7 +40,7 @@ class OneLetter:
     def __init__(self):
         self.asked_with = []
 
-    def sample(self, params, requests):
+    def sample(self, params, requests, *, progress=None):
         self.asked_with.append(params)
         tokens = np.array([*TOKENIZER.encode("a"), TOKENIZER.eos_ids[0]], np.int32)
         logprobs = np.zeros(len(tokens), np.float32)

@@ -47,7 +47,7 @@ class Script:
     def __init__(self, *lines, finish="stop"):
         self.lines, self.finish, self.requests = lines, finish, []
 
-    def sample(self, params, requests):
+    def sample(self, params, requests, *, progress=None):
         for i, request in enumerate(requests):
             turn = sum(1 for r in self.requests if len(r.seeds))
             self.requests.append(request)
