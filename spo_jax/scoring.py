@@ -1,19 +1,25 @@
 """Log-probabilities and entropies of completion tokens: the only log-softmax gather in the project.
 
 Letters: R rows, L row length, n completions per row, T completion tokens, B = R * n sequences,
-X = n * T token slots of a row in J chunks of C, D model, V vocabulary.
+X token slots of a row in J chunks of C, D model, V vocabulary, in J blocks of t * u.
 
-Only scored tokens meet the vocabulary, a chunk at a time, and the backward pass recomputes each
-chunk's logits, so float32 [B, T, V] never exists.
+Only scored tokens meet the vocabulary, and the backward pass recomputes logits piece by piece, so
+float32 [B, T, V] never exists. A piece is a chunk of tokens with the whole vocabulary. Where a mesh
+splits the tokens it is a block of the vocabulary with all tokens: then each block's parameters are
+gathered once, as a layer's are, and its gradient is summed over devices once.
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from spo_jax.packing import PackedRows
+from spo_jax.sharding import num_parts
+
+_NO_LOGIT = -1e30
 
 __all__ = ["PackedRows", "TokenScores", "score_rows", "value_rows"]
 
@@ -25,11 +31,16 @@ class RowModel(Protocol):
 
 
 class LanguageModel(Protocol):
-    """What scoring needs of a model: hidden states, and logits of some of them."""
+    """What scoring needs of a model: hidden states, and logits of some of them.
+
+    `head` is read, and `logits` takes some of its rows, only where a mesh splits the tokens.
+    """
 
     def apply(self, variables: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any: ...
 
-    def logits(self, hidden_XD: jax.Array) -> jax.Array: ...
+    def head(self, params: Any) -> jax.Array: ...
+
+    def logits(self, hidden_XD: jax.Array, head_VD: jax.Array | None = None) -> jax.Array: ...
 
 
 class TokenScores(NamedTuple):
@@ -53,32 +64,39 @@ def score_rows(
       model: gives `__call__` (hidden states) and `logits`.
       params: its parameters.
       rows: where each completion token's predicting state lies.
-      chunk_tokens: completion tokens whose logits are held at once, over all rows (at least one
-        per row); float32 logits take chunk_tokens * V * 4 bytes.
+      chunk_tokens: completion tokens whose logits a device holds at once, over all its rows (at
+        least one per row), or as many logits of a block of the vocabulary; they take
+        chunk_tokens * V * 4 bytes.
 
     Returns:
       `TokenScores`; differentiable in both parts.
     """
-    variables = {"params": params}
     hidden_RLD = model.apply(
-        variables, rows.tokens_RL, rows.positions_RL, rows.segment_ids_RL, rows.prefix_ids_RL
+        {"params": params},
+        rows.tokens_RL,
+        rows.positions_RL,
+        rows.segment_ids_RL,
+        rows.prefix_ids_RL,
     )
     R, n, T = rows.index_RnT.shape
-    C = min(max(1, chunk_tokens // R), n * T)
+    # A position predicts one token, but for the prompt's last, which predicts n first ones.
+    X = min(n * T, hidden_RLD.shape[1] + n)
+    is_split = num_parts("batch", "scored") > 1
+    X += -X % num_parts("scored")
     slot_RX, back_RX = _scored_first(jnp.reshape(rows.mask_RnT, (R, -1)))
 
-    def in_chunks(x_RnT: jax.Array) -> jax.Array:
-        x_RX = jnp.take_along_axis(jnp.reshape(x_RnT, (R, -1)), slot_RX, axis=1)
-        return jnp.pad(x_RX, ((0, 0), (0, -n * T % C))).reshape(R, -1, C).swapaxes(0, 1)
+    def compact(x_RnT: jax.Array) -> jax.Array:
+        x_RX = jnp.take_along_axis(jnp.reshape(x_RnT, (R, -1)), slot_RX[:, :X], axis=1)
+        return jnp.pad(x_RX, ((0, 0), (0, X - x_RX.shape[1])))
 
-    def dense(x_JRC: jax.Array) -> jax.Array:
-        x_RX = x_JRC.swapaxes(0, 1).reshape(R, -1)
+    def dense(x_RX: jax.Array) -> jax.Array:
+        x_RX = nn.with_logical_constraint(x_RX, ("batch", None))
+        x_RX = jnp.pad(x_RX[:, : n * T], ((0, 0), (0, max(0, n * T - X))))
         return jnp.take_along_axis(x_RX, back_RX, axis=1).reshape(R * n, T)
 
-    hidden_JRCD = jax.vmap(_gather_rows, in_axes=(None, 0))(hidden_RLD, in_chunks(rows.index_RnT))
-    targets_JRC, mask_JRC = in_chunks(rows.targets_RnT), in_chunks(rows.mask_RnT)
-    scores = _score_chunks(model, variables, hidden_JRCD, targets_JRC, mask_JRC)
-    return TokenScores(*map(dense, scores))
+    score = _score_blocks if is_split else _score_chunks
+    scored = (compact(x_RnT) for x_RnT in (rows.index_RnT, rows.targets_RnT, rows.mask_RnT))
+    return TokenScores(*map(dense, score(model, params, hidden_RLD, *scored, chunk_tokens)))
 
 
 def value_rows(model: RowModel, params: Any, rows: PackedRows) -> jax.Array:
@@ -95,22 +113,30 @@ def value_rows(model: RowModel, params: Any, rows: PackedRows) -> jax.Array:
         rows.prefix_ids_RL,
     )
     R, n, T = rows.index_RnT.shape
+    values_RL = nn.with_logical_constraint(values_RL, ("batch", None))
     values_RX = jnp.take_along_axis(values_RL, jnp.reshape(rows.index_RnT, (R, -1)), axis=1)
     return jnp.where(jnp.reshape(rows.mask_RnT, (R, -1)), values_RX, 0.0).reshape(R * n, T)
 
 
 def _score_chunks(
     model: LanguageModel,
-    variables: Mapping[str, Any],
-    hidden_JRCD: jax.Array,
-    targets_JRC: jax.Array,
-    mask_JRC: jax.Array,
+    params: Any,
+    hidden_RLD: jax.Array,
+    index_RX: jax.Array,
+    targets_RX: jax.Array,
+    mask_RX: jax.Array,
+    chunk_tokens: int,
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns log-probabilities and entropies [J, R, C], holding one chunk's logits at a time."""
-    zeros_RC = jnp.zeros(mask_JRC.shape[1:])
+    """Returns log-probabilities and entropies [R, X], holding one chunk's logits at a time."""
+    R, X = mask_RX.shape
+    C = min(max(1, chunk_tokens // R), X)
+    zeros_RC = jnp.zeros((R, C))
+
+    def in_chunks(x_RX: jax.Array) -> jax.Array:
+        return jnp.pad(x_RX, ((0, 0), (0, -X % C))).reshape(R, -1, C).swapaxes(0, 1)
 
     def score(hidden_RCD: jax.Array, targets_RC: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits_RCV = model.apply(variables, hidden_RCD, method=model.logits)
+        logits_RCV = model.apply({"params": params}, hidden_RCD, method=model.logits)
         return _logprobs_and_entropy(logits_RCV.astype(jnp.float32), targets_RC)
 
     def skip(hidden_RCD: jax.Array, targets_RC: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -124,7 +150,112 @@ def _score_chunks(
         logprobs_RC, entropy_RC = (jnp.where(mask_RC, score_RC, 0.0) for score_RC in scores)
         return carry, (logprobs_RC, entropy_RC)
 
-    return jax.lax.scan(body, None, (hidden_JRCD, targets_JRC, mask_JRC))[1]
+    hidden_JRCD = jax.vmap(_gather_rows, in_axes=(None, 0))(hidden_RLD, in_chunks(index_RX))
+    chunks = (hidden_JRCD, in_chunks(targets_RX), in_chunks(mask_RX))
+    scores_JRC = jax.lax.scan(body, None, chunks)[1]
+    logprobs_RX, entropy_RX = (x.swapaxes(0, 1).reshape(R, -1)[:, :X] for x in scores_JRC)
+    return logprobs_RX, entropy_RX
+
+
+class _BlockSums(NamedTuple):
+    """Sums over the blocks so far, float32 [R, X]; exponentials are relative to `max_RX`.
+
+    Attributes:
+      max_RX: of the logits; no gradient. norm_RX: sum of their exponentials.
+      weighted_RX: sum of logit times exponential. target_RX: the target's logit, or 0.
+    """
+
+    max_RX: jax.Array
+    norm_RX: jax.Array
+    weighted_RX: jax.Array
+    target_RX: jax.Array
+
+
+def _score_blocks(
+    model: LanguageModel,
+    params: Any,
+    hidden_RLD: jax.Array,
+    index_RX: jax.Array,
+    targets_RX: jax.Array,
+    mask_RX: jax.Array,
+    chunk_tokens: int,
+) -> tuple[jax.Array, jax.Array]:
+    """As `_score_chunks`, holding one vocabulary block's logits of all tokens at a time."""
+    # The whole row once, then each device picks the scored positions that are its own.
+    hidden_RLD = nn.with_logical_constraint(hidden_RLD, ("batch", None, "activation_embed"))
+    index_RX = nn.with_logical_constraint(index_RX, ("batch", "scored"))
+    hidden_RXD = _gather_rows(hidden_RLD, index_RX)
+    hidden_RXD = nn.with_logical_constraint(hidden_RXD, ("batch", "scored", "activation_embed"))
+    # Gradients of the blocks add up in float32.
+    dtype, hidden_RXD = hidden_RLD.dtype, hidden_RXD.astype(jnp.float32)
+    tokens_of_one_device = mask_RX.size // num_parts("batch", "scored")
+    head_VD = model.head(params)
+    # In the compute dtype before it is gathered, block by block.
+    blocks = _vocabulary_blocks(head_VD.astype(dtype), -(-tokens_of_one_device // chunk_tokens))
+
+    @jax.checkpoint
+    def body(sums: _BlockSums, block: tuple[jax.Array, ...]) -> tuple[_BlockSums, None]:
+        head_tuD, ids_tu = block
+        head_tuD = nn.with_logical_constraint(head_tuD, ("vocab", None, "activation_embed"))
+        head_VD = head_tuD.reshape(-1, head_tuD.shape[-1])
+        logits_RXV: Any = model.apply(
+            {"params": params}, hidden_RXD.astype(dtype), head_VD, method=model.logits
+        )
+        axes = ("batch", "scored", "activation_vocab")
+        logits_RXV = nn.with_logical_constraint(logits_RXV.astype(jnp.float32), axes)
+        return _add_block(sums, logits_RXV, ids_tu.reshape(-1), targets_RX), None
+
+    zeros_RX = jnp.zeros(mask_RX.shape)
+    sums = _BlockSums(jnp.full(mask_RX.shape, -jnp.inf), zeros_RX, zeros_RX, zeros_RX)
+    sums = jax.lax.scan(body, sums, blocks)[0]
+    log_norm_RX = sums.max_RX + jnp.log(sums.norm_RX)
+    entropy_RX = log_norm_RX - sums.weighted_RX / sums.norm_RX
+    return (
+        jnp.where(mask_RX, sums.target_RX - log_norm_RX, 0.0),
+        jnp.where(mask_RX, entropy_RX, 0.0),
+    )
+
+
+def _vocabulary_blocks(head_VD: jax.Array, at_least: int) -> tuple[jax.Array, jax.Array]:
+    """Cuts the vocabulary so that every block is split over devices as the whole is.
+
+    Returns:
+      rows of the head [J, t, u, D], with zeros where J does not divide V / t; and the tokens they
+      stand for, int32 [J, t, u], -1 for those zeros.
+    """
+    V, D = head_VD.shape
+    t = num_parts("vocab")
+    width = V // t
+    at_least = min(max(1, at_least), width)
+    J = next((j for j in range(at_least, min(2 * at_least, width) + 1) if width % j == 0), at_least)
+    pad = -width % J
+
+    def cut(x_tw: jax.Array, filler: int) -> jax.Array:
+        pads = ((0, 0), (0, pad)) + ((0, 0),) * (x_tw.ndim - 2)
+        x_tw = jnp.pad(x_tw, pads, constant_values=filler) if pad else x_tw
+        return x_tw.reshape(t, J, -1, *x_tw.shape[2:]).swapaxes(0, 1)
+
+    blocks_JtuD = cut(head_VD.reshape(t, width, D), 0)
+    axes = (None, "vocab", None, "embed")
+    blocks_JtuD = nn.with_logical_constraint(blocks_JtuD, axes)
+    return blocks_JtuD, cut(jnp.arange(V).reshape(t, width), -1)
+
+
+def _add_block(
+    sums: _BlockSums, logits_RXV: jax.Array, ids_V: jax.Array, targets_RX: jax.Array
+) -> _BlockSums:
+    logits_RXV = jnp.where((ids_V >= 0)[None, None], logits_RXV, _NO_LOGIT)
+    highest_RX = jax.lax.stop_gradient(jnp.maximum(sums.max_RX, logits_RXV.max(axis=-1)))
+    shrink_RX = jnp.exp(sums.max_RX - highest_RX)
+    weights_RXV = jnp.exp(logits_RXV - highest_RX[..., None])
+    weighted_RXV = jnp.where(weights_RXV > 0, weights_RXV * logits_RXV, 0.0)
+    is_target_RXV = targets_RX[..., None] == ids_V[None, None]
+    return _BlockSums(
+        max_RX=highest_RX,
+        norm_RX=sums.norm_RX * shrink_RX + weights_RXV.sum(axis=-1),
+        weighted_RX=sums.weighted_RX * shrink_RX + weighted_RXV.sum(axis=-1),
+        target_RX=sums.target_RX + jnp.where(is_target_RXV, logits_RXV, 0.0).sum(axis=-1),
+    )
 
 
 def _scored_first(mask_RX: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -47,6 +47,7 @@ SIBLINGS = {
     ("tokenizers", "models"),  # GGUF metadata, and the path of SmolLM2
     ("scoring", "models"),
     ("scoring", "packing"),
+    ("scoring", "sharding"),  # where a mesh splits tokens, the vocabulary goes block by block
     ("sampling", "models"),
     ("sampling", "sharding"),
     ("sharding", "models"),

@@ -21,7 +21,7 @@ from spo_jax.models.value_model import ValueModel
 from spo_jax.objectives.diagnostics import finished_metrics
 from spo_jax.objectives.interface import Metrics, Objective, ObjectiveInputs, ObjectiveOutput
 from spo_jax.scoring import score_rows, value_rows
-from spo_jax.sharding import batch_sharding, make_mesh, num_batch_shards, on_mesh, replicated
+from spo_jax.sharding import batch_sharding, check_rows, make_mesh, on_mesh, replicated
 
 
 class Updated(NamedTuple):
@@ -221,14 +221,9 @@ class Learner:
 
     def _check(self, batch: Batch) -> None:
         self.objective.check_rewards(batch.rewards)
-        shards = num_batch_shards(self.mesh)
         for micro_batch in batch.micro_batches:
-            num_rows = micro_batch.rows.tokens_RL.shape[0]
-            if num_rows % shards:
-                raise UserError(
-                    f"num_rows={num_rows} of a micro-batch must be divisible by the mesh's "
-                    f"data * fsdp = {shards}"
-                )
+            num_rows, row_length = micro_batch.rows.tokens_RL.shape
+            check_rows(self.mesh, num_rows=num_rows, row_length=row_length)
 
     def _gradients(
         self, state: TrainState, batch: Batch, first_outputs: Sequence[_RowOutputs]

@@ -3,8 +3,8 @@
 Letters: B sequences (R for packed rows), T token positions, S key positions, D model, F mlp,
 N heads, K key-value heads, G = N / K query heads per key-value head, H head dim, V vocabulary.
 
-Logical axes of parameters: 'vocab', 'embed', 'heads', 'kv_heads', 'head_dim', 'mlp', and
-'layers' for the scanned axis. Of activations: 'batch', 'length', 'activation_embed',
+Logical axes of parameters: 'vocab', 'embed', 'norm', 'heads', 'kv_heads', 'head_dim', 'mlp', and
+'layers' for the scanned axis. Of activations: 'batch', 'length', 'key_length', 'activation_embed',
 'activation_heads', 'activation_kv_heads', 'activation_mlp', 'activation_vocab'.
 """
 
@@ -68,7 +68,7 @@ class RMSNorm(nn.Module):
     """x / rms(x) times weight (or 1 + weight), reduced in float32 over the last axis."""
 
     config: ModelConfig
-    axis: str = "embed"
+    axis: str = "norm"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -177,6 +177,8 @@ class Attention(nn.Module):
             k = RMSNorm(c, axis="head_dim", name="key_norm")(k)
         q, k = rotate(q, (inputs.cos, inputs.sin)), rotate(k, (inputs.cos, inputs.sin))
         q = nn.with_logical_constraint(q, ("batch", "length", "activation_heads", None))
+        keys_axes = ("batch", "key_length", "activation_kv_heads", None)
+        k, v = (nn.with_logical_constraint(x, keys_axes) for x in (k, v))
         if cache is None:
             attended = LayerCache(k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3))
         else:

@@ -145,10 +145,18 @@ class Transformer(nn.Module):
             x_RLD, _ = self.tail(x_RLD, inputs)
         return self.final_norm(x_RLD)
 
-    def logits(self, hidden_XD: jax.Array) -> jax.Array:
-        """Returns float32 [..., V]; the product is in the compute dtype, summed in float32."""
+    def head(self, params: Params) -> jax.Array:
+        """The output matrix [V, D] among the parameters."""
+        return params["embedding" if self.config.tie_embeddings else "lm_head"]
+
+    def logits(self, hidden_XD: jax.Array, head_VD: jax.Array | None = None) -> jax.Array:
+        """Returns float32 [..., V]; the product is in the compute dtype, summed in float32.
+
+        `head_VD`: rows of the output matrix, to have only their logits.
+        """
         c = self.config
         kernel = self.embedding if c.tie_embeddings else self.lm_head
+        kernel = kernel if head_VD is None else head_VD
         logits = jax.lax.dot_general(
             hidden_XD.astype(c.compute_dtype),
             kernel.astype(c.compute_dtype),
@@ -190,11 +198,18 @@ class Transformer(nn.Module):
 
     def _embed(self, tokens_BT: jax.Array) -> jax.Array:
         c = self.config
-        x_BTD = jnp.take(self.embedding, tokens_BT, axis=0).astype(c.compute_dtype)
+        # Each device looks up its columns for the rows of all, then columns are traded for rows.
+        table = nn.with_logical_constraint(self.embedding, ("vocab", "lookup_embed"))
+        tokens_BT = nn.with_logical_constraint(tokens_BT, ("lookup_batch", "length"))
+        x_BTD = jnp.take(table, tokens_BT, axis=0).astype(c.compute_dtype)
+        axes = ("lookup_batch", "length", "lookup_embed")
+        x_BTD = nn.with_logical_constraint(x_BTD, axes)
         x_BTD = x_BTD * jnp.asarray(c.embed_scale, c.compute_dtype)
         return nn.with_logical_constraint(x_BTD, ("batch", "length", "activation_embed"))
 
     def _inputs(self, kind: LayerKind, positions: jax.Array, mask: jax.Array) -> LayerInputs:
+        positions = nn.with_logical_constraint(positions, ("batch", "length"))
+        mask = nn.with_logical_constraint(mask, ("batch", "length", "key_length"))
         cos, sin = rope_angles(self.config.rope_of(kind), self.config.head_dim, positions)
         return LayerInputs(cos=cos, sin=sin, mask=mask, positions=positions)
 

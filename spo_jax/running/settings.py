@@ -151,10 +151,18 @@ class BatchSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeshShape:
-    """Devices along each axis of the mesh; `data` None takes all that the others leave."""
+    """Devices along each axis of the mesh; see docs/sharding.md.
+
+    Attributes:
+      data: copies of the parameters; None takes all devices that the others leave.
+      fsdp: devices the parameters of one copy are spread over.
+      sequence: devices each row is split over, for long contexts.
+      tensor: devices each layer is split over.
+    """
 
     data: int | None = None
     fsdp: int = 1
+    sequence: int = 1
     tensor: int = 1
 
 
