@@ -7,6 +7,7 @@ from spo_jax.errors import UserError, nearest
 
 LayerKind = Literal["global", "local"]
 REMAT_POLICIES = ("none", "full", "dots", "dots_no_batch")
+ATTENTION_KERNELS = ("auto", "plain", "splash", "cudnn")
 DTYPES = ("float32", "bfloat16", "float16")
 _SIZES = (
     "vocab_size",
@@ -84,6 +85,8 @@ class ModelConfig:
       param_dtype: of the parameters.
       remat_policy: what the backward pass recomputes: 'none' saves all, 'full' saves nothing
         inside a block, 'dots' saves matrix products, 'dots_no_batch' those with weights only.
+      attention: of packed rows: 'auto' takes the best kernel of the platform that can do it;
+        'plain', 'splash' (TPU) or 'cudnn' (GPU) insist. See `attention.attention_kernel`.
       eos_ids: end tokens, end-of-turn first. bos_id, pad_id: or None.
     """
 
@@ -116,6 +119,7 @@ class ModelConfig:
     compute_dtype: str = "float32"
     param_dtype: str = "float32"
     remat_policy: str = "none"
+    attention: str = "auto"
     eos_ids: tuple[int, ...] = ()
     bos_id: int | None = None
     pad_id: int | None = None
@@ -128,6 +132,7 @@ class ModelConfig:
             object.__setattr__(self, "query_scale", self.head_dim**-0.5)
         _check_layer_kinds(self)
         _check_choice("remat_policy", self.remat_policy, REMAT_POLICIES)
+        _check_choice("attention", self.attention, ATTENTION_KERNELS)
         _check_choice("compute_dtype", self.compute_dtype, DTYPES)
         _check_choice("param_dtype", self.param_dtype, DTYPES)
         _check_choice("activation", self.activation, ("silu", "gelu_tanh"))

@@ -279,7 +279,7 @@ def _ids(value: int | list[int] | None) -> tuple[int, ...]:
 
 def _check_same(config: ModelConfig, written: ModelConfig) -> None:
     """The file must mean what `config` says, apart from how it is computed here."""
-    here = ("compute_dtype", "param_dtype", "remat_policy")
+    here = ("compute_dtype", "param_dtype", "remat_policy", "attention")
     for field in dataclasses.fields(config):
         ours, theirs = getattr(config, field.name), getattr(written, field.name)
         same = abs(ours - theirs) < 1e-9 if isinstance(ours, float) and theirs else ours == theirs

@@ -15,21 +15,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from spo_jax.models.attention import AttentionRows, row_attention
 from spo_jax.models.config import LayerKind, ModelConfig
+from spo_jax.models.masked_attention import LayerCache, attend
 from spo_jax.models.rope import rotate
-
-_MASKED = -1e30
-
-
-class LayerCache(NamedTuple):
-    """Keys [B, K, H, S] and values [B, K, S, H] of one layer.
-
-    Each is the right-hand side of its product as it lies in memory: on CPU these layouts make
-    attention over a cache three to four times faster than [B, S, K, H].
-    """
-
-    keys: jax.Array
-    values: jax.Array
 
 
 class LayerInputs(NamedTuple):
@@ -37,14 +26,16 @@ class LayerInputs(NamedTuple):
 
     Attributes:
       cos, sin: float32 [B, T, H / 2].
-      mask: bool [B, T, S], True where the query may attend to the key.
-      positions: int32 [B, T], the cache index of each token; used only with a cache.
+      rows: of packed rows; None with a cache.
+      mask: bool [B, T, S], True where the query may attend to the key; None without a cache.
+      positions: int32 [B, T], the cache index of each token; None without a cache.
     """
 
     cos: jax.Array
     sin: jax.Array
-    mask: jax.Array
-    positions: jax.Array
+    rows: AttentionRows | None = None
+    mask: jax.Array | None = None
+    positions: jax.Array | None = None
 
 
 def kernel_init(fan_in: int) -> nn.initializers.Initializer:
@@ -111,37 +102,6 @@ class Projection(nn.Module):
         return y + bias.astype(y.dtype).reshape((1,) * (y.ndim - bias.ndim) + bias.shape)
 
 
-def attend(
-    q_BTNH: jax.Array,
-    cache: LayerCache,
-    mask_BTS: jax.Array,
-    *,
-    scale: float,
-    soft_cap: float | None,
-) -> jax.Array:
-    """Grouped-query attention with a float32 softmax; returns [B, T, N, H] in q's dtype.
-
-    A query that may attend to nothing averages all values: meaningless but finite.
-    """
-    B, T, N, H = q_BTNH.shape
-    K = cache.keys.shape[1]
-    # Queries of one key-value head lie together, so both products are plain batched matmuls.
-    q_BKMH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 1, 3, 4).reshape(B, K, -1, H)
-    scores = jnp.einsum(
-        "bkmh,bkhs->bkms",
-        q_BKMH * jnp.asarray(scale, q_BKMH.dtype),
-        cache.keys.astype(q_BKMH.dtype),
-        preferred_element_type=jnp.float32,
-    )
-    if soft_cap is not None:
-        scores = soft_cap * jnp.tanh(scores / soft_cap)
-    scores = scores.reshape(B, K, T, N // K, -1)
-    scores = jnp.where(mask_BTS[:, None, :, None, :], scores, _MASKED)
-    weights = jax.nn.softmax(scores, axis=-1).astype(q_BTNH.dtype).reshape(B, K, T * (N // K), -1)
-    out = jnp.einsum("bkms,bksh->bkmh", weights, cache.values.astype(q_BTNH.dtype))
-    return out.reshape(B, K, T, N // K, H).transpose(0, 2, 1, 3, 4).reshape(B, T, N, H)
-
-
 def write_cache(
     cache: LayerCache, k_BTKH: jax.Array, v_BTKH: jax.Array, positions_BT: jax.Array
 ) -> LayerCache:
@@ -179,11 +139,14 @@ class Attention(nn.Module):
         q = nn.with_logical_constraint(q, ("batch", "length", "activation_heads", None))
         keys_axes = ("batch", "key_length", "activation_kv_heads", None)
         k, v = (nn.with_logical_constraint(x, keys_axes) for x in (k, v))
+        scale, soft_cap = c.query_scale, c.attention_soft_cap
         if cache is None:
-            attended = LayerCache(k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3))
+            assert inputs.rows is not None
+            out = row_attention(q, k, v, inputs.rows, scale=scale, soft_cap=soft_cap)
         else:
-            attended = cache = write_cache(cache, k, v, inputs.positions)
-        out = attend(q, attended, inputs.mask, scale=c.query_scale, soft_cap=c.attention_soft_cap)
+            assert inputs.positions is not None and inputs.mask is not None
+            cache = write_cache(cache, k, v, inputs.positions)
+            out = attend(q, cache, inputs.mask, scale=scale, soft_cap=soft_cap)
         axes = ("heads", "head_dim", "embed")
         heads = (c.num_heads, c.head_dim)
         out = Projection(c, heads, (c.embed_dim,), axes, c.output_bias, name="output")(out)

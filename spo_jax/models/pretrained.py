@@ -56,6 +56,7 @@ def load_pretrained(
     param_dtype: str = "float32",
     compute_dtype: str = "float32",
     remat_policy: str = "none",
+    attention: str = "auto",
     mesh: Mesh | None = None,
 ) -> Pretrained:
     """Loads a model, tensor by tensor, placed as it is read.
@@ -64,7 +65,7 @@ def load_pretrained(
       source: a directory with `config.json` and safetensors, a .gguf file, a hub id
         ('owner/name') or the alias 'smollm2'.
       param_dtype: of the parameters; 'published' takes the checkpoint's own if it has one.
-      compute_dtype, remat_policy: see `ModelConfig`.
+      compute_dtype, remat_policy, attention: see `ModelConfig`.
       mesh: where to place the parameters; None is the default device.
 
     Raises:
@@ -79,7 +80,10 @@ def load_pretrained(
         unique = set(dtypes.values())
         param_dtype = unique.pop() if len(unique) == 1 else "float32"
     config = _parse(checkpoint, generation, path).replace(
-        param_dtype=param_dtype, compute_dtype=compute_dtype, remat_policy=remat_policy
+        param_dtype=param_dtype,
+        compute_dtype=compute_dtype,
+        remat_policy=remat_policy,
+        attention=attention,
     )
     _check_tokenizer_file(path, config)
     params = load_params(checkpoint, config, str(path), mesh)
@@ -139,7 +143,7 @@ def params_id(params: Params, config: ModelConfig, *, scoring_version: int = 1) 
     return digest.hexdigest()
 
 
-_NOT_IDENTITY = ("remat_policy", "eos_ids", "bos_id", "pad_id", "max_position")
+_NOT_IDENTITY = ("remat_policy", "attention", "eos_ids", "bos_id", "pad_id", "max_position")
 
 
 def _open(path: Path) -> tuple[Checkpoint, dict[str, Any]]:

@@ -16,17 +16,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from spo_jax.models.attention import attention_rows
 from spo_jax.models.config import LayerKind, ModelConfig
 from spo_jax.models.layers import (
     Block,
     DecoderLayer,
-    LayerCache,
     LayerInputs,
     RMSNorm,
     kernel_init,
     layer_name,
     parameter,
 )
+from spo_jax.models.masked_attention import LayerCache
 from spo_jax.models.rope import rope_angles
 
 Params = dict[str, Any]
@@ -54,28 +55,6 @@ def init_cache(
         LayerCache(jnp.zeros((B, K, H, length), dtype), jnp.zeros((B, K, length, H), dtype))
         for _ in range(config.num_layers)
     )
-
-
-def row_mask(
-    positions_RL: jax.Array,
-    segment_ids_RL: jax.Array,
-    prefix_ids_RL: jax.Array | None,
-    window: int | None,
-) -> jax.Array:
-    """Returns bool [R, L, L]: token t (axis 1) may attend to token s (axis 2).
-
-    It may when s is not after t in the row, s belongs to t's segment or to the segment t names
-    as its prefix, s is no pad (segment 0), and s is within the window measured by positions.
-    """
-    index = jnp.arange(segment_ids_RL.shape[1])
-    query, key = segment_ids_RL[:, :, None], segment_ids_RL[:, None, :]
-    same = query == key
-    if prefix_ids_RL is not None:
-        same |= prefix_ids_RL[:, :, None] == key
-    mask = same & (key > 0) & (index[:, None] >= index[None, :])[None]
-    if window is not None:
-        mask &= positions_RL[:, :, None] - positions_RL[:, None, :] < window
-    return mask
 
 
 def cache_mask(positions_BT: jax.Array, length: int, window: int | None) -> jax.Array:
@@ -131,17 +110,18 @@ class Transformer(nn.Module):
             A row [prompt, completion 1, completion 2, ...] whose completions name the prompt's
             segment, each with positions that go on from the prompt, shares the prompt.
         """
+        c = self.config
         inputs = {
             kind: self._inputs(
                 kind,
                 positions_RL,
-                row_mask(positions_RL, segment_ids_RL, prefix_ids_RL, self.config.window_of(kind)),
+                rows=attention_rows(c, kind, positions_RL, segment_ids_RL, prefix_ids_RL),
             )
-            for kind in self.config.kinds
+            for kind in c.kinds
         }
         x_RLD = self._embed(tokens_RL)
         x_RLD, _ = self.layers(x_RLD, inputs)
-        if self.config.num_tail_layers:
+        if c.num_tail_layers:
             x_RLD, _ = self.tail(x_RLD, inputs)
         return self.final_norm(x_RLD)
 
@@ -183,7 +163,10 @@ class Transformer(nn.Module):
         length = cache[0].values.shape[2]
         inputs = {
             kind: self._inputs(
-                kind, positions_BT, cache_mask(positions_BT, length, c.window_of(kind))
+                kind,
+                positions_BT,
+                mask=cache_mask(positions_BT, length, c.window_of(kind)),
+                positions=positions_BT,
             )
             for kind in c.kinds
         }
@@ -207,11 +190,10 @@ class Transformer(nn.Module):
         x_BTD = x_BTD * jnp.asarray(c.embed_scale, c.compute_dtype)
         return nn.with_logical_constraint(x_BTD, ("batch", "length", "activation_embed"))
 
-    def _inputs(self, kind: LayerKind, positions: jax.Array, mask: jax.Array) -> LayerInputs:
-        positions = nn.with_logical_constraint(positions, ("batch", "length"))
-        mask = nn.with_logical_constraint(mask, ("batch", "length", "key_length"))
-        cos, sin = rope_angles(self.config.rope_of(kind), self.config.head_dim, positions)
-        return LayerInputs(cos=cos, sin=sin, mask=mask, positions=positions)
+    def _inputs(self, kind: LayerKind, positions_BT: jax.Array, **attention: Any) -> LayerInputs:
+        positions_BT = nn.with_logical_constraint(positions_BT, ("batch", "length"))
+        cos, sin = rope_angles(self.config.rope_of(kind), self.config.head_dim, positions_BT)
+        return LayerInputs(cos=cos, sin=sin, **attention)
 
 
 def layer_params(config: ModelConfig, params: Mapping[str, Any], index: int) -> Params:

@@ -123,6 +123,7 @@ def load_source(source: ModelSource) -> Pretrained:
         param_dtype=source.param_dtype,
         compute_dtype=source.compute_dtype,
         remat_policy=source.remat_policy,
+        attention=source.attention,
     )
 
 

@@ -26,12 +26,14 @@ class ModelSource:
       param_dtype: of the learner's parameters.
       compute_dtype: of matrix products; 'bfloat16' on accelerators.
       remat_policy: what the backward pass recomputes; see `ModelConfig`.
+      attention: the kernel: 'auto', 'plain', 'splash' or 'cudnn'; see docs/attention.md.
     """
 
     path: str = "smollm2"
     param_dtype: str = "float32"
     compute_dtype: str = "float32"
     remat_policy: str = "none"
+    attention: str = "auto"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
