@@ -5,6 +5,7 @@ directory: the same command on the same directory goes on where it stopped, bit 
 """
 
 import contextlib
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,11 +17,12 @@ from spo_jax.learning import AdamW
 from spo_jax.learning.optimizer import Optimizer
 from spo_jax.objectives import Objective, SoftPolicyOptimization
 from spo_jax.problems.prompts import PromptTemplate, Template
-from spo_jax.reporting.metrics import MetricsWriter
+from spo_jax.reporting.metrics import MetricsWriter, NoMetrics
 from spo_jax.reporting.progress import Progress
 from spo_jax.reporting.report import write_report
 from spo_jax.reporting.summary import run_summary
 from spo_jax.running.directory import RunDirectory
+from spo_jax.running.hosts import Hosts
 from spo_jax.running.parts import build_run_parts
 from spo_jax.running.requirements import check_requirements
 from spo_jax.running.session import Session
@@ -38,6 +40,7 @@ from spo_jax.trajectories import ReplayConfig
 
 def train(
     run_dir: str,
+    hosts: Hosts = Hosts(),
     *,
     policy: ModelSource = ModelSource(),
     reference: ModelSource | None = None,
@@ -68,6 +71,7 @@ def train(
 
     Args:
       run_dir: holds the run; continued if it holds one already.
+      hosts: the processes that run it together, each calling this with the same arguments.
       policy: where the learner starts.
       reference: the frozen reference; by default the policy's own start.
       problems, prompt: what is asked and how.
@@ -123,12 +127,13 @@ def train(
     )
     directory = RunDirectory(run_dir)
     with contextlib.ExitStack() as stack:
-        directory.open(config or _description(settings))
+        _open(directory, config or _description(settings), hosts)
         stack.callback(directory.close)
         stop = stack.enter_context(StopRequest())
         parts = build_run_parts(
             directory,
             stack,
+            hosts,
             policy=policy,
             reference=reference,
             problems=problems,
@@ -146,10 +151,13 @@ def train(
             critic_optimizer=critic_optimizer or optimizer,
             seed=seed,
         )
-        session = Session(parts, directory, stop, evaluation)
+        session = Session(parts, directory, stop, evaluation, hosts)
         first = session.restore(seed)
-        metrics = stack.enter_context(contextlib.closing(MetricsWriter(run_dir, resume_step=first)))
-        progress = Progress("training", num_updates, "updates", done=first, every_secs=0)
+        metrics = MetricsWriter(run_dir, resume_step=first) if hosts.is_main else NoMetrics()
+        stack.enter_context(contextlib.closing(metrics))
+        progress = Progress(
+            "training", num_updates, "updates", done=first, every_secs=0, stream=hosts.stream
+        )
 
         def evaluate_if_due() -> None:
             step = session.step
@@ -177,13 +185,28 @@ def train(
                 if is_last or session.step % checkpoint_every == 0:
                     session.save()
                 progress.update(session.step, _headline(learned))
-                stop.check()
+                session.check_stop()
             evaluate_if_due()
             session.write_token_values()
-        summary = run_summary(run_dir, evaluation.ks)
-        directory.write_json("summary.json", summary)
-        write_report(run_dir)
-    return summary
+        summary = {}
+        if hosts.is_main:
+            summary = run_summary(run_dir, evaluation.ks)
+            directory.write_json("summary.json", summary)
+            write_report(run_dir)
+    return hosts.broadcast("summary", summary)
+
+
+def _open(directory: RunDirectory, config: str, hosts: Hosts) -> None:
+    """The main process claims the directory; the others must see it and want the same."""
+    if hosts.is_main:
+        directory.open(config)
+    if hosts.count > 1:
+        hosts.check_same("configuration", config)
+        token = hosts.broadcast("opened", secrets.token_hex(8))
+        if hosts.is_main:
+            directory.mark(token)
+        hosts.barrier("marked")
+        directory.check_mark(token)
 
 
 def _check(**settings: tuple[int, int]) -> None:
@@ -195,7 +218,7 @@ def _check(**settings: tuple[int, int]) -> None:
 
 def _description(settings: dict[str, Any]) -> str:
     """The arguments of `train`, one a line, for runs started without a config file."""
-    left_out = ("run_dir", "config")
+    left_out = ("run_dir", "hosts", "config")
     lines = [f"train.{name} = {value!r}" for name, value in settings.items()]
     return "".join(
         f"{line}\n" for line in lines if line.split(".")[1].split(" ")[0] not in left_out

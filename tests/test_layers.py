@@ -24,6 +24,7 @@ LAYERS = {
     "scoring": 1,
     "sampling": 1,
     "sharding": 1,
+    "placement": 1,
     "problems": 2,
     "judging": 2,
     "trajectories": 2,
@@ -51,6 +52,8 @@ SIBLINGS = {
     ("sampling", "models"),
     ("sampling", "sharding"),
     ("sharding", "models"),
+    ("placement", "sharding"),
+    ("models", "placement"),
     ("train", "running"),
     ("evaluate", "running"),
     ("sweep", "train"),
@@ -65,7 +68,16 @@ NARROW = {
     "trajectories": {"types", "errors"},
     "evaluation": {"types", "errors"},
     "problems": {"types", "errors", "tokenizers", "judging"},  # written solutions are verified
-    "learning": {"types", "errors", "objectives", "models", "packing", "scoring", "sharding"},
+    "learning": {
+        "types",
+        "errors",
+        "objectives",
+        "models",
+        "packing",
+        "placement",
+        "scoring",
+        "sharding",
+    },
 }
 
 # Libraries that only some files may import (prefixes of paths below spo_jax).

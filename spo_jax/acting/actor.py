@@ -1,7 +1,8 @@
 """The actor: asks problems, has the answers judged, appends scored trajectories to the store."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ class CollectReport:
     """What one collect brought.
 
     Attributes:
-      trajectories: as they stand in the store.
+      trajectories: as they stand in the store. num_samples: how many.
       num_tokens: sampled, over all of them.
       mean_reward: over rewarded trajectories.
       accepted_fraction: of all samples.
@@ -30,6 +31,7 @@ class CollectReport:
     """
 
     trajectories: tuple[Trajectory, ...]
+    num_samples: int
     num_tokens: int
     mean_reward: float
     accepted_fraction: float
@@ -38,12 +40,24 @@ class CollectReport:
     mean_turns: float = 1.0
     fixed_fraction: float = float("nan")
 
+    @classmethod
+    def merged_metrics(cls, parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """The metrics of one collect that several processes shared, from each one's `tally()`."""
+        total: Counter[str] = Counter()
+        for part in parts:
+            total.update(part)
+        return _report_of(total, ()).metrics()
+
+    def tally(self) -> dict[str, float]:
+        """Counts and sums behind the metrics, as plain JSON."""
+        return _tally(self.trajectories)
+
     def metrics(self) -> dict[str, float]:
         values = {
             "sampling/reward_mean": self.mean_reward,
             "sampling/accepted_fraction": self.accepted_fraction,
             "sampling/truncated_fraction": self.truncated_fraction,
-            "sampling/completion_tokens": self.num_tokens / max(1, len(self.trajectories)),
+            "sampling/completion_tokens": self.num_tokens / max(1, self.num_samples),
             "sampling/num_unjudged": self.num_unjudged,
         }
         if self.mean_turns > 1:
@@ -149,22 +163,39 @@ class Actor:
 
 
 def _report(trajectories: Sequence[Trajectory]) -> CollectReport:
-    count = max(1, len(trajectories))
+    return _report_of(_tally(trajectories), tuple(trajectories))
+
+
+def _tally(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     corrected = [t for t in trajectories if len(t.turns) > 1]
     rewards = [t.reward for t in trajectories if t.reward is not None]
-    return CollectReport(
-        trajectories=tuple(trajectories),
-        num_tokens=sum(
+    return {
+        "samples": len(trajectories),
+        "tokens": sum(
             turn.end - turn.start for t in trajectories for turn in t.turns if turn.role == "policy"
         ),
-        mean_reward=float(np.mean(rewards)) if rewards else float("nan"),
-        accepted_fraction=sum(t.verdict is Verdict.AC for t in trajectories) / count,
-        truncated_fraction=sum(t.finish_reason == "length" for t in trajectories) / count,
-        num_unjudged=sum(t.verdict is Verdict.IE for t in trajectories),
-        mean_turns=sum((len(t.turns) + 1) // 2 for t in trajectories) / count,
-        fixed_fraction=(
-            sum(t.verdict is Verdict.AC for t in corrected) / len(corrected)
-            if corrected
-            else float("nan")
-        ),
+        "rewarded": len(rewards),
+        "reward": sum(rewards),
+        "accepted": sum(t.verdict is Verdict.AC for t in trajectories),
+        "truncated": sum(t.finish_reason == "length" for t in trajectories),
+        "unjudged": sum(t.verdict is Verdict.IE for t in trajectories),
+        "turns": sum((len(t.turns) + 1) // 2 for t in trajectories),
+        "corrected": len(corrected),
+        "fixed": sum(t.verdict is Verdict.AC for t in corrected),
+    }
+
+
+def _report_of(tally: Mapping[str, float], trajectories: tuple[Trajectory, ...]) -> CollectReport:
+    count = max(1, tally["samples"])
+    nothing = float("nan")
+    return CollectReport(
+        trajectories=trajectories,
+        num_samples=int(tally["samples"]),
+        num_tokens=int(tally["tokens"]),
+        mean_reward=tally["reward"] / tally["rewarded"] if tally["rewarded"] else nothing,
+        accepted_fraction=tally["accepted"] / count,
+        truncated_fraction=tally["truncated"] / count,
+        num_unjudged=int(tally["unjudged"]),
+        mean_turns=tally["turns"] / count,
+        fixed_fraction=tally["fixed"] / tally["corrected"] if tally["corrected"] else nothing,
     )

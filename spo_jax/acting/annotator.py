@@ -10,10 +10,23 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from spo_jax.learning import RowBucket, make_batch
+from spo_jax.learning.batch import empty_micro_batch
 from spo_jax.models import Transformer
+from spo_jax.models.transformer import logical_axes, param_shapes
+from spo_jax.packing import PackedRows
+from spo_jax.placement import from_host
 from spo_jax.scoring import score_rows
+from spo_jax.sharding import (
+    AxisRules,
+    axis_rules,
+    batch_sharding,
+    on_mesh,
+    param_shardings,
+    replicated,
+)
 from spo_jax.trajectories import DrawnGroup, TrajectoryStore
 from spo_jax.types import ReferenceLogprobs
 
@@ -34,6 +47,8 @@ class ReferenceScorer:
       buckets: row shapes, those of the update.
       pad_id: the token of unused positions.
       chunk_tokens: completion tokens whose logits are held at once.
+      mesh: the learner's, where the reference's parameters lie on it (of several processes, all
+        score together and get the same bits); None where they lie on one device.
     """
 
     def __init__(
@@ -43,14 +58,20 @@ class ReferenceScorer:
         *,
         pad_id: int,
         chunk_tokens: int = 1024,
+        mesh: Mesh | None = None,
     ):
         self._buckets = buckets
         self._pad_id = pad_id
-        self._score = jax.jit(
-            lambda params, rows: (
-                score_rows(model, params, rows, chunk_tokens=chunk_tokens).logprobs_BT
-            )
-        )
+        self._mesh = mesh
+        self._config = config = model.config
+        self._rules: AxisRules = ()
+        if mesh is not None:
+            self._rules = axis_rules(mesh, logical_axes(config), param_shapes(config))
+
+        def score(params: Any, rows: PackedRows) -> jax.Array:
+            return score_rows(model, params, rows, chunk_tokens=chunk_tokens).logprobs_BT
+
+        self._score = jax.jit(score, out_shardings=None if mesh is None else replicated(mesh))
 
     def score(self, groups: Sequence[DrawnGroup], reference: Reference) -> list[ReferenceLogprobs]:
         """Reference logprobs of all rows of the groups, but for those too long for any bucket."""
@@ -59,7 +80,7 @@ class ReferenceScorer:
         lengths = {t.trajectory_id: len(np.asarray(t.completion_tokens)) for t in trajectories}
         scored = []
         for micro_batch, ids in zip(batch.micro_batches, batch.trajectory_ids, strict=True):
-            logprobs_BT = np.asarray(self._score(reference.params, micro_batch.rows))
+            logprobs_BT = self._scored(reference.params, micro_batch.rows)
             scored += [
                 ReferenceLogprobs(
                     trajectory_id=name,
@@ -71,13 +92,43 @@ class ReferenceScorer:
             ]
         return scored
 
+    def lowered(self, bucket: RowBucket) -> jax.stages.Lowered:
+        """The program for rows of the bucket, traced from shapes alone; the mesh must be given."""
+        assert self._mesh is not None
+        rows_sharding = batch_sharding(self._mesh)
+        rows = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows_sharding),
+            empty_micro_batch(bucket, frozenset()).rows,
+        )
+        params = jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            param_shapes(self._config),
+            param_shardings(self._mesh, logical_axes(self._config), param_shapes(self._config)),
+        )
+        with on_mesh(self._mesh, self._rules):
+            return self._score.lower(params, rows)
+
+    def _scored(self, params: Any, rows: PackedRows) -> np.ndarray:
+        if self._mesh is None:
+            return np.asarray(self._score(params, rows))
+        sharding = batch_sharding(self._mesh)
+        placed = jax.tree.map(lambda array: from_host(array, sharding), rows)
+        with on_mesh(self._mesh, self._rules):
+            return np.asarray(self._score(params, placed))
+
 
 class Annotator:
-    """Completes drawn groups: scores what has no reference logprobs yet and stores the result."""
+    """Completes drawn groups: scores what has no reference logprobs yet and stores the result.
 
-    def __init__(self, store: TrajectoryStore, scorer: ReferenceScorer):
+    Args:
+      store: keeps the annotations. scorer: makes them.
+      writes: whether this process stores them: one of several that score together.
+    """
+
+    def __init__(self, store: TrajectoryStore, scorer: ReferenceScorer, *, writes: bool = True):
         self._store = store
         self._scorer = scorer
+        self._writes = writes
 
     def complete(self, groups: Sequence[DrawnGroup], reference: Reference) -> list[DrawnGroup]:
         """Returns the groups with logprobs of the reference on every row.
@@ -92,7 +143,8 @@ class Annotator:
         if not lacking:
             return list(groups)
         scored = self._scorer.score(lacking, reference)
-        self._store.annotate(scored)
+        if self._writes:
+            self._store.annotate(scored)
         new = {item.trajectory_id: item.ref_logprobs for item in scored}
         return [_filled(group, new) for group in groups]
 

@@ -117,32 +117,53 @@ def evaluate(
     """
     path = Path(samples_path)
     if not path.exists():
-        seeds = [
-            [
-                derived_seed(settings.seed, "evaluation", p.id, j)
-                for j in range(settings.num_samples)
-            ]
-            for p in problems
-        ]
-        max_turns = worker.loop.max_turns
-        rollouts = worker.run(
-            params,
-            problems,
-            seeds,
-            settings.sampler,
-            judge_every_turn=max_turns > 1,
-            progress=progress,
-        )
-        write_samples(
-            path,
-            (
-                _sample_record(problem, sample)
-                | (_turns_record(sample, max_turns) if max_turns > 1 else {})
-                for problem, samples in zip(problems, rollouts, strict=True)
-                for sample in samples
-            ),
-        )
+        sample_evaluation(worker, params, problems, settings, path, progress=progress)
     return read_evaluation(path, settings.ks)
+
+
+def sample_evaluation(
+    worker: RolloutWorker,
+    params: Any,
+    problems: Sequence[Problem],
+    settings: EvaluationSettings,
+    samples_path: str | os.PathLike[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Samples, judges and writes the file that `read_evaluation` reads."""
+    seeds = [
+        [derived_seed(settings.seed, "evaluation", p.id, j) for j in range(settings.num_samples)]
+        for p in problems
+    ]
+    max_turns = worker.loop.max_turns
+    rollouts = worker.run(
+        params,
+        problems,
+        seeds,
+        settings.sampler,
+        judge_every_turn=max_turns > 1,
+        progress=progress,
+    )
+    write_samples(
+        samples_path,
+        (
+            _sample_record(problem, sample)
+            | (_turns_record(sample, max_turns) if max_turns > 1 else {})
+            for problem, samples in zip(problems, rollouts, strict=True)
+            for sample in samples
+        ),
+    )
+
+
+def merge_evaluation(
+    parts: Sequence[str | os.PathLike[str]],
+    problems: Sequence[Problem],
+    samples_path: str | os.PathLike[str],
+) -> None:
+    """Joins files of several shares of the problems into one, in the problems' order."""
+    samples = [sample for part in parts for sample in read_samples(part)]
+    place = {problem.id: i for i, problem in enumerate(problems)}
+    write_samples(samples_path, sorted(samples, key=lambda sample: place[sample["problem_id"]]))
 
 
 def read_evaluation(samples_path: str | os.PathLike[str], ks: Sequence[int]) -> Evaluation:

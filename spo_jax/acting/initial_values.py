@@ -21,7 +21,7 @@ from spo_jax.objectives.soft_q import (
     initial_value_pass_rate,
     running_initial_value,
 )
-from spo_jax.trajectories import DrawnGroup, TrajectoryStore
+from spo_jax.trajectories import DrawnGroup, TrajectoryStore, Watermark
 from spo_jax.types import InitialValue, Problem, SamplerSettings
 
 Estimator = Literal["log_mean_exp", "pass_rate"]
@@ -131,7 +131,13 @@ class InitialValues:
         self._sampler = SamplerSettings(max_completion_tokens=max_completion_tokens)
 
     def ensure(
-        self, problems: Sequence[Problem], reference: Reference, *, version: int, round_id: str
+        self,
+        problems: Sequence[Problem],
+        reference: Reference,
+        *,
+        version: int,
+        round_id: str,
+        watermark: Watermark | None = None,
     ) -> dict[str, InitialValue]:
         """Returns the estimate of every problem, sampling for those that have none yet.
 
@@ -139,8 +145,9 @@ class InitialValues:
           problems: of the next updates.
           reference: what is sampled from. version: updates behind it.
           round_id: of the collect; redone after a crash, it takes the same samples.
+          watermark: up to which estimates are known already; by default all that are stored.
         """
-        known = self._store.initial_values(reference.reference_id, self._beta)
+        known = self._store.initial_values(reference.reference_id, self._beta, watermark)
         lacking = [problem for problem in problems if problem.id not in known]
         if lacking:
             estimates = self._estimate(lacking, reference, version, round_id)

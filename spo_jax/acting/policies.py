@@ -11,9 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from spo_jax.errors import UserError
 from spo_jax.models import ModelConfig, load_pretrained, save_pretrained
+from spo_jax.models.transformer import logical_axes
+from spo_jax.placement import is_local, is_local_mesh, make_local_mesh, params_to_local
 from spo_jax.tokenizers import Tokenizer
 
 LATEST = "LATEST"
@@ -29,6 +32,9 @@ class Policies:
       dtype: that samplers use and files hold. What was published and what a resumed run reads
         are the same bits.
       keep: how many versions stay; at least three, so that a slow reader finds its own.
+      mesh: where the parameters are wanted: of this process (`make_local_mesh`) for a sampler, the
+        learner's for a reference. None is the default device.
+      writes: whether this process writes the files: one of several that publish together.
     """
 
     def __init__(
@@ -39,6 +45,8 @@ class Policies:
         *,
         dtype: str = "float32",
         keep: int = 3,
+        mesh: Mesh | None = None,
+        writes: bool = True,
     ):
         if keep < 3:
             raise UserError(f"at least 3 published policies must be kept, got keep={keep}")
@@ -47,6 +55,9 @@ class Policies:
         self._tokenizer = tokenizer
         self._dtype = dtype
         self._keep = keep
+        self._mesh = mesh
+        self._axes = logical_axes(config)
+        self._writes = writes
         self._pinned: int | None = None
         # A copy on the device, in another buffer than the learner's, which it is about to donate.
         self._copy = jax.jit(lambda p: jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), p))
@@ -54,16 +65,26 @@ class Policies:
     def publish(self, params: Any, version: int) -> Any:
         """Writes a version and returns the device copy that samplers are to use from now on."""
         copy = self._copy(params)
+        placed = self.placed(copy)
+        files = placed if is_local(placed) else params_to_local(copy, make_local_mesh(), self._axes)
+        if not self._writes:
+            return placed
         target = self._directory / str(version)
         self._directory.mkdir(parents=True, exist_ok=True)
         if not target.exists():  # a redone step publishes the same policy
             partial = self._directory / f".{version}.partial"
             shutil.rmtree(partial, ignore_errors=True)
-            save_pretrained(partial, self._config, copy, tokenizer=self._tokenizer)
+            save_pretrained(partial, self._config, files, tokenizer=self._tokenizer)
             partial.rename(target)
         self._point_to(version)
         self._remove_old()
-        return copy
+        return placed
+
+    def placed(self, params: Any) -> Any:
+        """The parameters where they are wanted; all processes call it together."""
+        if self._mesh is None or not is_local_mesh(self._mesh):
+            return params
+        return params_to_local(params, self._mesh, self._axes)
 
     def pin(self, version: int) -> None:
         """Keeps a version, in place of the one pinned before: a checkpoint names it."""
@@ -78,7 +99,10 @@ class Policies:
                 f"needs it; there are {self.versions()}"
             )
         return load_pretrained(
-            path, param_dtype=self._dtype, compute_dtype=self._config.compute_dtype
+            path,
+            param_dtype=self._dtype,
+            compute_dtype=self._config.compute_dtype,
+            mesh=self._mesh,
         ).params
 
     def versions(self) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from spo_jax.acting.annotator import Reference
 from spo_jax.acting.rollouts import Prompter
@@ -88,7 +89,13 @@ def _scores(
     model: Transformer, several_params: Sequence[Any], rows: PackedRows
 ) -> list[np.ndarray]:
     """Log-probabilities [R, n, T] under each of several parameters."""
-    score = jax.jit(lambda params: score_rows(model, params, rows).logprobs_BT)
+    sharding = jax.tree.leaves(several_params[0])[0].sharding
+    everywhere = None
+    if isinstance(sharding, NamedSharding):  # of several processes, each needs the result
+        everywhere = NamedSharding(sharding.mesh, PartitionSpec())
+    score = jax.jit(
+        lambda params: score_rows(model, params, rows).logprobs_BT, out_shardings=everywhere
+    )
     shape = rows.mask_RnT.shape
     return [np.asarray(score(params), np.float64).reshape(shape) for params in several_params]
 

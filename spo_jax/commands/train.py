@@ -7,15 +7,20 @@ command again goes on where the run stopped.
   spo train --gin_file=configs/runs/quickstart.gin --run_dir=runs/a --gin.train.num_updates=10
 
 The comment at the head of each file in configs/runs/ lists the bindings that are usually changed.
-Exit status: 0 finished, 2 bad input, 3 a loss that is not finite, 130 stopped with all saved.
+Exit status: 0 finished, 1 another host failed or died, 2 bad input, 3 a loss that is not finite,
+130 stopped with all saved.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from spo_jax.commands import gin_config
+
+if TYPE_CHECKING:
+    from spo_jax.running.hosts import Hosts
 
 HELP = "train a policy from a config file; the same command resumes"
 
@@ -25,6 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run_dir", required=True, help="directory of the run; resumed if it exists"
     )
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes that run this together; see docs/pods.md",
+    )
+    parser.add_argument(
+        "--host_timeout_secs",
+        type=float,
+        default=60.0,
+        help="without a sign of life, after which another process counts as dead (default 60)",
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -33,6 +49,17 @@ def take_unknown(args: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
+    from spo_jax.running.hosts import HostsError, joined
+
+    try:
+        with joined(args.distributed, dead_after_secs=args.host_timeout_secs) as hosts:
+            return _run(args, hosts)
+    except HostsError as error:
+        print(f"error: {error}; the same command on all hosts goes on", file=sys.stderr)
+        return 1
+
+
+def _run(args: argparse.Namespace, hosts: "Hosts") -> int:
     from spo_jax.learning import NonFiniteLossError
     from spo_jax.reporting.summary import format_summary
     from spo_jax.running.configurables import CONFIGURABLES
@@ -43,13 +70,16 @@ def run(args: argparse.Namespace) -> int:
         train, CONFIGURABLES, args.gin_file, args.gin_bindings
     )
     try:
-        summary = train(args.run_dir, **settings, config=gin_config.resolved_config())
+        summary = train(args.run_dir, hosts, **settings, config=gin_config.resolved_config())
     except Stopped:
-        print(f"stopped; the same command goes on with '{args.run_dir}'", file=sys.stderr)
+        if hosts.is_main:
+            print(f"stopped; the same command goes on with '{args.run_dir}'", file=sys.stderr)
         return 130
     except NonFiniteLossError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
+    if not hosts.is_main:
+        return 0
     print(json.dumps(summary) if args.json else format_summary(summary))
     if not args.json:
         print(f"report: {args.run_dir}/report.html")

@@ -21,6 +21,7 @@ from spo_jax.models.multimodal import TextCheckpoint, is_multimodal
 from spo_jax.models.safetensors_io import Checkpoint, SafetensorsCheckpoint
 from spo_jax.models.smollm2 import smollm2_path
 from spo_jax.models.transformer import Params
+from spo_jax.placement import to_host
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _HUB_FILES = ["*.json", "*.jinja", "model*.safetensors"]
@@ -124,7 +125,8 @@ def params_id(params: Params, config: ModelConfig, *, scoring_version: int = 1) 
     """Returns a hash that is equal for models which give equal logprobs.
 
     It covers the weights with their dtype, the settings that decide the forward pass, the
-    precision of matrix products and `scoring_version`. sha256; about a second per gigabyte.
+    precision of matrix products and `scoring_version`. sha256; about a second per gigabyte. Where
+    the parameters lie on devices of several processes, all of them call it and get the same.
     """
     digest = hashlib.sha256()
     settings = {
@@ -137,7 +139,7 @@ def params_id(params: Params, config: ModelConfig, *, scoring_version: int = 1) 
     settings["scoring_version"] = repr(scoring_version)
     digest.update(json.dumps(settings, sort_keys=True).encode())
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
-        array = np.ascontiguousarray(leaf)
+        array = np.ascontiguousarray(to_host(leaf))
         digest.update(f"{jax.tree_util.keystr(path)}{array.dtype}{array.shape}".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -12,6 +12,14 @@ import tensorboardX
 METRICS_FILE = "metrics.jsonl"
 
 
+class NoMetrics:
+    """Takes the metrics of a process that is not the run's main one, and keeps nothing."""
+
+    def write(self, step: int, values: Mapping[str, float], *, kind: str = "train") -> None: ...
+
+    def close(self) -> None: ...
+
+
 class MetricsWriter:
     """Appends one JSON object a step: {"step", "kind", "time", name: value, ...}.
 

@@ -50,9 +50,13 @@ class RunDirectory:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
-    @property
-    def verdicts(self) -> Path:
-        return self.path / "verdicts.jsonl"
+    def verdicts(self, host: int = 0) -> Path:
+        """Verdicts of the judge of one of the run's processes."""
+        return self.path / (f"verdicts-{host}.jsonl" if host else "verdicts.jsonl")
+
+    def evaluation_part(self, step: int, host: int) -> Path:
+        """What one of the run's processes sampled of an evaluation."""
+        return self.path / "evaluations" / "parts" / f"step_{step:08d}-{host}.jsonl"
 
     def evaluation(self, step: int) -> Path:
         """Samples and verdicts of the evaluation after `step` updates."""
@@ -77,6 +81,19 @@ class RunDirectory:
         _write_whole(saved, config)
         with (self.path / "attempts.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(_attempt()) + "\n")
+
+    def mark(self, token: str) -> None:
+        """Leaves a word that other processes of the run must find."""
+        _write_whole(self.path / ".hosts", token)
+
+    def check_mark(self, token: str) -> None:
+        """Raises UserError unless the word is there: another disk than the main process's."""
+        file = self.path / ".hosts"
+        if not file.exists() or file.read_text(encoding="utf-8") != token:
+            raise UserError(
+                f"this process does not see the run_dir '{self.path}' of the main process; all "
+                "hosts of a run need one shared directory (NFS, or a mounted bucket)"
+            )
 
     def close(self) -> None:
         if self._lock is not None:

@@ -3,7 +3,10 @@
 import contextlib
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
+
+from jax.sharding import Mesh
 
 from spo_jax.acting.actor import Actor
 from spo_jax.acting.annotator import Annotator, Reference, ReferenceScorer
@@ -20,8 +23,10 @@ from spo_jax.learning import Checkpointer, Learner, RowBucket, row_buckets
 from spo_jax.learning.optimizer import Optimizer
 from spo_jax.models import ModelConfig, params_id
 from spo_jax.objectives import Objective
+from spo_jax.placement import make_local_mesh
 from spo_jax.problems.prompts import Template
 from spo_jax.running.directory import RunDirectory
+from spo_jax.running.hosts import Hosts
 from spo_jax.running.sampling_parts import (
     SamplingParts,
     build_sampling,
@@ -41,7 +46,17 @@ from spo_jax.sharding import make_mesh, num_batch_shards
 from spo_jax.trajectories import Replay, ReplayConfig, TrajectoryStore
 from spo_jax.types import Problem
 
-WRITER_ID = "main"
+_WRITER = re.compile(r"main(-\d+)?")
+
+
+def writer_id(host: int) -> str:
+    """The folder of the store that one process of a run writes to."""
+    return f"main-{host}" if host else "main"
+
+
+def is_writer_of_run(name: str) -> bool:
+    """Whether a folder of the store is a run's own, of whichever of its processes."""
+    return _WRITER.fullmatch(name) is not None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,6 +108,7 @@ class RunParts:
 def build_run_parts(
     directory: RunDirectory,
     stack: contextlib.ExitStack,
+    hosts: Hosts,
     *,
     policy: ModelSource,
     reference: ModelSource | None,
@@ -113,6 +129,9 @@ def build_run_parts(
 ) -> RunParts:
     """Builds and checks all parts; compiles nothing yet."""
     device_mesh = make_mesh(**dataclasses.asdict(mesh))
+    # On one device nothing has a place to be given.
+    placed_on = device_mesh if device_mesh.size > 1 else None
+    sampler_mesh = _sampler_mesh(rollouts) if placed_on is not None else None
     buckets = row_buckets(
         batch.row_lengths,
         tokens_per_micro_batch=batch.tokens_per_micro_batch,
@@ -126,7 +145,9 @@ def build_run_parts(
         prompt=prompt,
         rollouts=rollouts,
         judge=judge,
-        verdicts_path=str(directory.verdicts),
+        verdicts_path=str(directory.verdicts(hosts.index)),
+        mesh=placed_on,
+        sampler_mesh=sampler_mesh,
     )
     limit = rollouts.max_prompt_tokens
     train_problems = _spread(
@@ -134,7 +155,7 @@ def build_run_parts(
         problems.max_problems,
     )
     eval_problems = promptable(load_split(problems, problems.eval_split), sampling, limit)
-    store = TrajectoryStore(directory.store_url, writer_id=WRITER_ID)
+    store = TrajectoryStore(directory.store_url, writer_id=writer_id(hosts.index))
     actor = Actor(
         sampling.worker,
         sampling.prompter,
@@ -144,7 +165,7 @@ def build_run_parts(
         run_id=directory.path.name,
         seed=seed,
     )
-    frozen = _reference(objective, reference, sampling)
+    frozen = _reference(objective, reference, sampling, placed_on)
     return RunParts(
         sampling=sampling,
         train_problems=train_problems,
@@ -160,7 +181,9 @@ def build_run_parts(
             tokenizer_hash=sampling.tokenizer.hash,
         ),
         actor=actor,
-        annotator=_annotator(store, sampling, frozen, buckets, batch.logits_chunk_tokens),
+        annotator=_annotator(
+            store, sampling, frozen, buckets, batch.logits_chunk_tokens, placed_on, hosts
+        ),
         initial_values=_initial_values(objective, actor, store, rollouts, initial_values, rewards),
         running_values=(
             RunningInitialValues(initial_values.running_rate)
@@ -178,12 +201,20 @@ def build_run_parts(
         ),
         buckets=buckets,
         checkpointer=Checkpointer(str(directory.checkpoints), keep=1),
-        policies=Policies(directory.policies, sampling.model.config, sampling.tokenizer),
+        policies=Policies(
+            directory.policies,
+            sampling.model.config,
+            sampling.tokenizer,
+            mesh=sampler_mesh,
+            writes=hosts.is_main,
+        ),
         references=Policies(
             directory.references,
             sampling.model.config,
             sampling.tokenizer,
             dtype=policy.param_dtype,
+            mesh=placed_on,
+            writes=hosts.is_main,
         ),
         num_online=math.ceil(batch.completions_per_problem * (1 - replay.offline_fraction)),
         batch=batch,
@@ -197,6 +228,18 @@ def build_run_parts(
     )
 
 
+def _sampler_mesh(rollouts: RolloutSettings) -> Mesh:
+    """The devices of this host, among which samples and the policy are divided."""
+    mesh = make_local_mesh(tensor=rollouts.tensor)
+    if rollouts.num_slots % mesh.shape["data"]:
+        raise UserError(
+            f"num_slots={rollouts.num_slots} of the sampler must be divisible by the "
+            f"{mesh.shape['data']} copies of the policy on a host's {mesh.size} devices "
+            f"(tensor={rollouts.tensor})"
+        )
+    return mesh
+
+
 def _spread(problems: Sequence[Problem], count: int) -> list[Problem]:
     """`count` problems spread evenly over the set; all of them for 0."""
     if not count:
@@ -207,14 +250,14 @@ def _spread(problems: Sequence[Problem], count: int) -> list[Problem]:
 
 
 def _reference(
-    objective: Objective, source: ModelSource | None, sampling: SamplingParts
+    objective: Objective, source: ModelSource | None, sampling: SamplingParts, mesh: Mesh | None
 ) -> Reference | None:
     """The frozen policy, where the objective reads anything of it."""
     if not objective.needs & {"ref_logprobs", "initial_value"}:
         return None
     config, params = sampling.model.config, sampling.params
     if source is not None:
-        pretrained = load_source(source)
+        pretrained = load_source(source, mesh)
         _check_same_shape(pretrained.config, config, source)
         config, params = pretrained.config, pretrained.params
     return Reference(params, params_id(params, config))
@@ -237,6 +280,8 @@ def _annotator(
     frozen: Reference | None,
     buckets: tuple[RowBucket, ...],
     chunk_tokens: int,
+    mesh: Mesh | None,
+    hosts: Hosts,
 ) -> Annotator | None:
     if frozen is None:
         return None
@@ -245,8 +290,9 @@ def _annotator(
         buckets,
         pad_id=sampling.tokenizer.pad_id,
         chunk_tokens=chunk_tokens,
+        mesh=mesh,
     )
-    return Annotator(store, scorer)
+    return Annotator(store, scorer, writes=hosts.is_main)
 
 
 def _estimated_beta(objective: Objective) -> float | None:

@@ -5,6 +5,8 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
+from jax.sharding import Mesh
+
 from spo_jax.acting.rollouts import FeedbackLoop, Prompter, RolloutWorker
 from spo_jax.errors import UserError
 from spo_jax.judging import (
@@ -53,8 +55,14 @@ def build_sampling(
     rollouts: RolloutSettings,
     judge: JudgeSettings | Verifier,
     verdicts_path: str,
+    mesh: Mesh | None = None,
+    sampler_mesh: Mesh | None = None,
 ) -> SamplingParts:
-    """Starts the judge, then loads the policy. The judge ends with `stack`."""
+    """Starts the judge, then loads the policy. The judge ends with `stack`.
+
+    The policy is loaded onto `mesh`, by default onto one device; the sampler runs on
+    `sampler_mesh`, where the parameters it is given must lie, by default wherever they do.
+    """
     if rollouts.max_turns > 1 and not isinstance(judge, JudgeSettings):
         raise UserError(
             f"max_turns={rollouts.max_turns} needs a judge of programs (JudgeSettings): a verifier "
@@ -65,7 +73,7 @@ def build_sampling(
     asked, remembering = _start_judge(stack, judge, verdicts_path)
     tokenizer = load_tokenizer(policy.path)
     prompter = Prompter(tokenizer, prompt, rollouts.stop_at)
-    pretrained = load_source(policy)
+    pretrained = load_source(policy, mesh)
     model = Transformer(pretrained.config)
     limits = [
         rollouts.max_prompt_tokens + rollouts.tokens_before_turn(turn)
@@ -79,6 +87,7 @@ def build_sampling(
         prompt_buckets=limits[:-1],
         max_completion_tokens=rollouts.max_completion_tokens,
         steps_per_call=rollouts.steps_per_call,
+        mesh=sampler_mesh,
     )
     loop = FeedbackLoop(rollouts.max_turns, rollouts.max_feedback_tokens, rollouts.feedback)
     worker = RolloutWorker(sampler, remembering, prompter, loop)
@@ -116,14 +125,15 @@ def start_pool(settings: JudgeSettings) -> ProgramJudge:
     return JudgeClient(settings.address, token=token)
 
 
-def load_source(source: ModelSource) -> Pretrained:
-    """Reads parameters as a run wants them."""
+def load_source(source: ModelSource, mesh: Mesh | None = None) -> Pretrained:
+    """Reads parameters as a run wants them, leaf by leaf onto the mesh where there is one."""
     return load_pretrained(
         source.path,
         param_dtype=source.param_dtype,
         compute_dtype=source.compute_dtype,
         remat_policy=source.remat_policy,
         attention=source.attention,
+        mesh=mesh,
     )
 
 

@@ -5,11 +5,20 @@ state. Nothing of an unfinished update is kept, and a resumed run redoes it.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from spo_jax.acting.actor import CollectReport
 from spo_jax.acting.annotator import Reference
-from spo_jax.acting.evaluator import Evaluation, EvaluationSettings, evaluate
+from spo_jax.acting.evaluator import (
+    Evaluation,
+    EvaluationSettings,
+    merge_evaluation,
+    read_evaluation,
+    sample_evaluation,
+)
 from spo_jax.acting.stored import add_stored_trajectories
 from spo_jax.acting.token_values import token_values
 from spo_jax.acting.written import add_written_solutions
@@ -20,7 +29,8 @@ from spo_jax.objectives.schedules import value_at
 from spo_jax.reporting.clock import PhaseClock
 from spo_jax.reporting.progress import Progress, say
 from spo_jax.running.directory import RunDirectory
-from spo_jax.running.parts import RunParts
+from spo_jax.running.hosts import Hosts
+from spo_jax.running.parts import RunParts, is_writer_of_run
 from spo_jax.running.requirements import check_sources
 from spo_jax.running.stopping import Stopped, StopRequest
 from spo_jax.trajectories import ONLINE_SOURCES, DrawnGroup, Watermark
@@ -41,6 +51,7 @@ class Session:
         directory: RunDirectory,
         stop: StopRequest,
         evaluation: EvaluationSettings,
+        hosts: Hosts,
     ):
         self.state: TrainState
         self.step = 0
@@ -49,9 +60,12 @@ class Session:
         self._directory = directory
         self._stop = stop
         self._evaluation = evaluation
+        self._hosts = hosts
+        self._mark: Watermark | None = None
         self._behavior: Any = None
         self._policy_version = 0
         self._reference = parts.reference
+        self._sampled_reference: Reference | None = None
         self._reference_version = 0
         self._host_state: dict[str, Any] = {}
 
@@ -65,55 +79,70 @@ class Session:
         restored = parts.checkpointer.restore_latest(parts.learner.abstract_state())
         if restored is None:
             self.state = parts.learner.init(parts.sampling.params, seed=seed)
-            parts.store.rewind(Watermark.from_dict({}))
+            self._rewind(Watermark.from_dict({}))
         else:
             self.state = restored.state
             self._policy_version = restored.host_state["policy_version"]
             parts.replay.load_state_dict(restored.host_state["replay"])
-            parts.store.rewind(parts.replay.watermark)
+            self._rewind(parts.replay.watermark)
             self._restore_reference(restored.host_state)
             self._pin(restored.host_state)
             for line in restored.passed_over:
-                say(line)
-            say(f"resumed after update {restored.step}")
-        self._add_written()
-        self._add_stored()
-        self._check_sources()
+                self._say(line)
+            self._say(f"resumed after update {restored.step}")
+        if self._hosts.is_main:
+            self._add_written()
+            self._add_stored()
+            self._check_sources()
         self._behavior = (
             parts.policies.load(self._policy_version)
             if self._policy_version
-            else parts.sampling.params
+            else parts.policies.placed(parts.sampling.params)
         )
+        self._place_reference()
         self.step = int(self.state.step)
         self._host_state = self._snapshot()
         return self.step
 
     def collect(self, problems: Sequence[Problem]) -> dict[str, float]:
         """Samples, judges and stores the online data of the next updates."""
-        parts, round_id = self._parts, f"{self.step:08d}"
-        metrics: dict[str, float] = {}
+        mine = self._hosts.share(problems)
         with self.clock("sampling"):
-            if parts.initial_values is not None and self._reference is not None:
-                parts.initial_values.ensure(
-                    problems, self._reference, version=self._reference_version, round_id=round_id
-                )
-            if parts.num_online:
-                report = parts.actor.collect(
-                    self._behavior,
-                    problems,
-                    num_samples=parts.num_online,
-                    policy_version=self._policy_version,
-                    round_id=round_id,
-                    progress=lambda *_: self._stop.check(),
-                )
-                metrics = {"policy/version": self._policy_version, **report.metrics()}
-        return metrics
+            told = self._on_every_host("collect", lambda: self._collect(mine) if mine else None)
+        tallies = [tally for tally in told if tally is not None]
+        if not tallies:
+            return {}
+        version = {"policy/version": self._policy_version}
+        return version | CollectReport.merged_metrics(tallies)
+
+    def _collect(self, problems: Sequence[Problem]) -> dict[str, float] | None:
+        """This host's share: what came of it, or None where nothing is sampled."""
+        parts, round_id = self._parts, f"{self.step:08d}"
+        if parts.initial_values is not None and self._sampled_reference is not None:
+            parts.initial_values.ensure(
+                problems,
+                self._sampled_reference,
+                version=self._reference_version,
+                round_id=round_id,
+                watermark=self._mark,
+            )
+        if not parts.num_online:
+            return None
+        report = parts.actor.collect(
+            self._behavior,
+            problems,
+            num_samples=parts.num_online,
+            policy_version=self._policy_version,
+            round_id=round_id,
+            progress=lambda *_: self._leave_if_stopped(),
+        )
+        return report.tally()
 
     def draw(self, problems: Sequence[Problem]) -> tuple[list[DrawnGroup], dict[str, float]]:
         """Draws the next update's groups, complete with what the objective needs."""
         parts = self._parts
         with self.clock("drawing"):
-            parts.replay.advance()
+            parts.replay.advance(self._agree_on_watermark())
             groups = parts.replay.draw(
                 self.step,
                 parts.batch.problems_per_update,
@@ -121,6 +150,8 @@ class Session:
                 self.step,
                 problem_ids=[problem.id for problem in problems],
             )
+        drawn = [[row.trajectory.trajectory_id for row in group.rows] for group in groups]
+        self._hosts.check_same("batch", drawn)
         assert parts.replay.stats is not None
         metrics = parts.replay.stats.metrics()
         with self.clock("reference"):
@@ -176,6 +207,11 @@ class Session:
         if parts.running_values is not None:
             parts.running_values.forget()
 
+    def check_stop(self) -> None:
+        """Raises Stopped if any host was asked to stop: on all of them after the same update."""
+        if self._hosts.any("stop", self._stop.requested):
+            raise Stopped
+
     def finish_update(self) -> None:
         """Marks the state as whole: from here on this is what a stop would save."""
         self._host_state = self._snapshot()
@@ -192,7 +228,7 @@ class Session:
         try:
             yield
         except (Stopped, NonFiniteLossError):
-            say(f"saving the state after update {self.step}")
+            self._say(f"saving the state after update {self.step}")
             self.save()
             raise
 
@@ -200,26 +236,40 @@ class Session:
         """Samples and judges the held-out problems with the present policy."""
         settings = self._evaluation
         problems = settings.choose(self._parts.eval_problems)
-        progress = Progress(
-            f"evaluation after {self.step} updates", len(problems) * settings.num_samples, "samples"
-        )
+        path = self._directory.evaluation(self.step)
+        with self.clock("evaluation"):
+            # One that finished is read: a resumed run has the same numbers.
+            if not self._hosts.broadcast("evaluated", path.exists()):
+                self._sample_evaluation(problems, path)
+            result = read_evaluation(path, settings.ks)
+        passes = ", ".join(f"pass@{k} {result.pass_at(k):.3f}" for k in settings.ks)
+        self._say(f"evaluation after {self.step} updates: {passes}")
+        return result
+
+    def _sample_evaluation(self, problems: Sequence[Problem], path: Path) -> None:
+        """Each host samples its share of the problems; the main one joins what they found."""
+        hosts, settings, step = self._hosts, self._evaluation, self.step
+        mine, part = hosts.share(problems), self._directory.evaluation_part(step, hosts.index)
+        name, total = f"evaluation after {step} updates", len(mine) * settings.num_samples
+        progress = Progress(name, total, "samples", stream=hosts.stream)
+        params = self._parts.policies.placed(self.state.params)
 
         def count(samples: int, tokens: int) -> None:
-            self._stop.check()
+            self._leave_if_stopped()
             progress.add(samples, tokens)
 
-        with self.clock("evaluation"):
-            result = evaluate(
-                self._parts.sampling.worker,
-                self.state.params,
-                problems,
-                settings,
-                self._directory.evaluation(self.step),
-                progress=count,
-            )
-        passes = ", ".join(f"pass@{k} {result.pass_at(k):.3f}" for k in settings.ks)
-        say(f"evaluation after {self.step} updates: {passes}")
-        return result
+        def work() -> None:
+            if mine:
+                worker = self._parts.sampling.worker
+                sample_evaluation(worker, params, mine, settings, part, progress=count)
+
+        self._on_every_host("evaluation", work)
+        if hosts.is_main:
+            shares = range(min(hosts.count, len(problems)))
+            parts = [self._directory.evaluation_part(step, host) for host in shares]
+            merge_evaluation(parts, problems, path)
+            shutil.rmtree(part.parent)
+        hosts.barrier("evaluation joined")
 
     def write_token_values(self) -> None:
         """Scores a few answers of the last evaluation token by token, for the report."""
@@ -237,7 +287,59 @@ class Session:
             beta=float(value_at(beta, self.step)),
             rewards=parts.rewards,
         )
-        self._directory.write_json("token_values.json", {"updates": self.step} | values)
+        if self._hosts.is_main:
+            self._directory.write_json("token_values.json", {"updates": self.step} | values)
+
+    def _on_every_host(self, name: str, work: Callable[[], Any]) -> list[Any]:
+        """What the hosts' shares of some work gave, by host. All stop if one was asked to."""
+        result, stopped = None, False
+        try:
+            result = work()
+        except Stopped:
+            stopped = True
+        told = self._hosts.gather(name, [stopped, result])
+        if any(is_stopped for is_stopped, _ in told):
+            raise Stopped
+        return [each for _, each in told]
+
+    def _leave_if_stopped(self) -> None:
+        """Between two samples: this host leaves its share, and lets the others know."""
+        if self._stop.requested:
+            self._hosts.announce_stop()
+            raise Stopped
+        if self._hosts.stop_requested:
+            raise Stopped
+
+    def _agree_on_watermark(self) -> Watermark | None:
+        """What all hosts draw from: everything committed, by any of them. None: as the store says.
+
+        Each knows how many of its own commits count; of other writers the main one tells.
+        """
+        hosts, store = self._hosts, self._parts.store
+        if hosts.count == 1:
+            return None
+        seen = store.watermark().as_dict() if hosts.is_main else {}
+        told = hosts.gather("watermark", [seen, store.own_commits()])
+        mark = Watermark.from_dict(told[0][0])
+        for _, own in told:
+            mark = mark.updated(own)
+        self._mark = mark
+        return mark
+
+    def _rewind(self, watermark: Watermark) -> None:
+        """Own commits past a watermark do not count, whichever host wrote them."""
+        self._parts.store.rewind(watermark, also=is_writer_of_run)
+
+    def _say(self, line: str) -> None:
+        if self._hosts.is_main:
+            say(line)
+
+    def _place_reference(self) -> None:
+        """A copy for the sampler, where Q_0 is estimated from samples of the reference."""
+        reference, self._sampled_reference = self._reference, None
+        if reference is not None and self._parts.initial_values is not None:
+            params = self._parts.policies.placed(reference.params)
+            self._sampled_reference = Reference(params, reference.reference_id)
 
     def _is_at_reference(self) -> bool:
         """Whether the policy was the reference when this update began."""
@@ -249,6 +351,7 @@ class Session:
         self._reference = Reference(params, params_id(params, config))
         self._reference_version = version
         self._parts.replay.reference_id = self._reference.reference_id
+        self._place_reference()
 
     def _restore_reference(self, host_state: dict[str, Any]) -> None:
         parts, version = self._parts, host_state.get("reference_version", 0)
@@ -268,7 +371,7 @@ class Session:
             "policy_version": self._policy_version,
             "reference_version": self._reference_version,
             "running_values": values.state_dict() if values is not None else {},
-            "replay": self._parts.replay.state_dict(),
+            "replay": self._parts.replay.state_dict(self._agree_on_watermark()),
         }
 
     def _add_written(self) -> None:

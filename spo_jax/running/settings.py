@@ -78,6 +78,8 @@ class RolloutSettings:
       feedback: the message after a wrong answer.
       num_slots: samples that are decoded together.
       steps_per_call: decoding steps between two looks at what is finished.
+      tensor: devices of a host that each layer of the sampler is split over, for policies that do
+        not fit one; the host's other devices hold copies.
     """
 
     temperature: float = 1.0
@@ -91,9 +93,10 @@ class RolloutSettings:
     feedback: FeedbackTemplate = dataclasses.field(default_factory=FeedbackTemplate)
     num_slots: int = 64
     steps_per_call: int = 16
+    tensor: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("max_turns", "max_feedback_tokens"):
+        for name in ("max_turns", "max_feedback_tokens", "tensor"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 1")
 

@@ -1,6 +1,7 @@
 """The committed set: what is listed, what of it counts, and indexes of it up to a watermark."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,12 @@ class CommittedSet:
             paths = {*self._listing.streams, *self._heads}
             return Watermark.from_dict({path: self.head(path) for path in paths})
 
-    def rewind(self, watermark: Watermark, writer_id: str) -> None:
-        """Forgets a writer's commits beyond a watermark until `take_up` names them again."""
+    def rewind(self, watermark: Watermark, forgets: Callable[[str], bool]) -> None:
+        """Forgets writers' commits beyond a watermark until `take_up` names them again."""
         with self.lock:
             self.refresh()
             for path in {*self._listing.streams, *watermark.as_dict()}:
-                if parse_stream(path).writer_id == writer_id:
+                if forgets(parse_stream(path).writer_id):
                     self._heads[path] = watermark.count(path)
 
     def head(self, path: str) -> int:

@@ -126,14 +126,14 @@ class Replay:
         self.watermark = self._store.watermark() if watermark is None else watermark
         return self.watermark
 
-    def state_dict(self) -> dict[str, Any]:
-        """Advances, and returns seed, watermark and uses as plain JSON.
+    def state_dict(self, watermark: Watermark | None = None) -> dict[str, Any]:
+        """Advances (to a given watermark), and returns seed, watermark and uses as plain JSON.
 
         To be called when nothing is under way: all that a resumed run is not to redo is committed.
         """
         return {
             "seed": self._seed,
-            "watermark": self.advance().as_dict(),
+            "watermark": self.advance(watermark).as_dict(),
             "uses": dict(self._uses),
         }
 

@@ -35,7 +35,7 @@ rest stays usable. Committing the same number again writes a repair beside it.
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ from spo_jax.trajectories.index import Index
 from spo_jax.trajectories.objects import ObjectDirectory
 from spo_jax.trajectories.reader import DamagedObjectError
 from spo_jax.trajectories.schema import INITIAL_VALUES, REF_LOGPROBS, TRAJECTORIES, Kind
-from spo_jax.trajectories.streams import Stream, check_word
+from spo_jax.trajectories.streams import Stream, check_word, parse_stream
 from spo_jax.trajectories.watermark import Watermark
 from spo_jax.types import InitialValue, ReferenceLogprobs, Trajectory
 
@@ -127,13 +127,26 @@ class TrajectoryStore:
         """Everything committed by now; of own streams that were rewound, what counts again."""
         return self._committed.watermark()
 
-    def rewind(self, watermark: Watermark) -> None:
-        """Forgets this writer's own commits beyond a saved watermark, until they are redone.
+    def rewind(
+        self, watermark: Watermark, *, also: Callable[[str], bool] = lambda writer_id: False
+    ) -> None:
+        """Forgets own commits beyond a saved watermark, until they are redone.
+
+        Args:
+          watermark: what counts from now on.
+          also: other writers of whom the same is true, by id: the run's on other hosts, there now
+            or not.
 
         Raises:
           UserError: the store was opened to read only.
         """
-        self._committed.rewind(watermark, self._own_id())
+        own = self._own_id()
+        self._committed.rewind(watermark, lambda writer: writer == own or also(writer))
+
+    def own_commits(self) -> dict[str, int]:
+        """How many commits of each of this writer's streams count: its part of a watermark."""
+        mark, own = self.watermark().as_dict(), self._own_id()
+        return {path: n for path, n in mark.items() if parse_stream(path).writer_id == own}
 
     # --- writing ---
 

@@ -27,6 +27,10 @@ class Watermark:
         """Plain JSON: stream to number of commits."""
         return dict(self.commits)
 
+    def updated(self, commits: Mapping[str, int]) -> "Watermark":
+        """The same with other numbers for some streams."""
+        return self.from_dict({**self.as_dict(), **commits})
+
     @classmethod
     def from_dict(cls, commits: Mapping[str, Any]) -> "Watermark":
         """The inverse of `as_dict`. Raises UserError for a count that is not a natural number."""

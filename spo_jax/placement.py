@@ -1,0 +1,102 @@
+"""Arrays of a mesh of several processes, given to each of them: for its sampler, for its files.
+
+Every process calls these functions in the same order: they move data between devices. Arrays are
+moved one by one, so that one of them at a time is there twice.
+"""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from spo_jax.errors import UserError
+from spo_jax.sharding import MESH_AXES, param_shardings
+
+
+def make_local_mesh(*, tensor: int = 1) -> Mesh:
+    """Returns a mesh over the devices of this process, with the axes of the learner's.
+
+    Args:
+      tensor: devices each layer is split over; the others hold copies.
+
+    Raises:
+      UserError: `tensor` does not divide the number of devices.
+    """
+    devices = _by_process()[jax.process_index()]
+    if tensor < 1 or len(devices) % tensor:
+        raise UserError(
+            f"tensor={tensor} of the sampler must divide the {len(devices)} devices of a host"
+        )
+    shape = dict.fromkeys(MESH_AXES, 1) | {"data": len(devices) // tensor, "tensor": tensor}
+    return Mesh(np.array(devices).reshape(tuple(shape.values())), MESH_AXES)
+
+
+def is_local_mesh(mesh: Mesh) -> bool:
+    """Whether all its devices are of this process."""
+    own = jax.process_index()
+    return all(device.process_index == own for device in mesh.devices.flat)
+
+
+def is_local(tree: Any) -> bool:
+    """Whether this process has all of every array."""
+    return all(getattr(leaf, "is_fully_addressable", True) for leaf in jax.tree.leaves(tree))
+
+
+def to_local(array: jax.Array, mesh: Mesh, spec: PartitionSpec) -> jax.Array:
+    """The array on a mesh of `make_local_mesh`; every process gets all of it.
+
+    Args:
+      array: on a mesh of all devices of all processes, or on this process's.
+      mesh: of this process; of the same shape on all.
+      spec: how it is split over `mesh`.
+    """
+    sharding = NamedSharding(mesh, spec)
+    if array.is_fully_addressable:
+        return jax.device_put(array, sharding)
+    devices = np.array(list(_by_process().values())).reshape(-1, *mesh.devices.shape)
+    everywhere = Mesh(devices, ("process", *mesh.axis_names))
+    placed = jax.device_put(array, NamedSharding(everywhere, spec))
+    shards = [shard.data for shard in placed.addressable_shards]
+    return jax.make_array_from_single_device_arrays(array.shape, sharding, shards)
+
+
+def params_to_local(params: Any, mesh: Mesh, axes: Any) -> Any:
+    """Parameters on a mesh of this process, split as `param_shardings` says."""
+    shardings = param_shardings(mesh, axes, params)
+    return jax.tree.map(lambda leaf, s: to_local(leaf, mesh, s.spec), params, shardings)
+
+
+def to_host(array: Any) -> np.ndarray:
+    """The whole array in host memory, on every process; no device ever holds all of it if the
+    devices of a process divide one of its axes."""
+    if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
+        return np.asarray(array)
+    mesh = make_local_mesh()
+    parts = math.prod(mesh.devices.shape)
+    split = [size % parts == 0 for size in array.shape]
+    axis = split.index(True) if any(split) else None
+    spec = PartitionSpec(*("data" if i == axis else None for i in range(array.ndim)))
+    return np.asarray(to_local(array, mesh, spec))
+
+
+def from_host(array: Any, sharding: NamedSharding) -> jax.Array:
+    """An array that every process has whole, on a mesh of all; each places its own part."""
+    array = np.asarray(array)
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def _by_process() -> dict[int, list[jax.Device]]:
+    """Devices by process and then by id.
+
+    Raises:
+      UserError: the processes have different numbers of devices.
+    """
+    found: dict[int, list[jax.Device]] = {}
+    for device in sorted(jax.devices(), key=lambda device: (device.process_index, device.id)):
+        found.setdefault(device.process_index, []).append(device)
+    counts = sorted({len(devices) for devices in found.values()})
+    if len(counts) > 1:
+        raise UserError(f"all processes must have equally many devices, they have {counts}")
+    return found
