@@ -26,6 +26,7 @@ COMMANDS = {
     "problems": "problems",
     "trajectories": "trajectories",
     "report": "report",
+    "plan": "plan",
     "doctor": "doctor",
 }
 # Words that may follow a command -> a module of the same form.
