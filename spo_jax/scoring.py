@@ -83,7 +83,8 @@ def score_rows(
     X = min(n * T, hidden_RLD.shape[1] + n)
     is_split = num_parts("batch", "scored") > 1
     X += -X % num_parts("scored")
-    slot_RX, back_RX = _scored_first(jnp.reshape(rows.mask_RnT, (R, -1)))
+    mask_RX = nn.with_logical_constraint(jnp.reshape(rows.mask_RnT, (R, -1)), ("batch", None))
+    slot_RX, back_RX = _scored_first(mask_RX)
 
     def compact(x_RnT: jax.Array) -> jax.Array:
         x_RX = jnp.take_along_axis(jnp.reshape(x_RnT, (R, -1)), slot_RX[:, :X], axis=1)
@@ -92,7 +93,8 @@ def score_rows(
     def dense(x_RX: jax.Array) -> jax.Array:
         x_RX = nn.with_logical_constraint(x_RX, ("batch", None))
         x_RX = jnp.pad(x_RX[:, : n * T], ((0, 0), (0, max(0, n * T - X))))
-        return jnp.take_along_axis(x_RX, back_RX, axis=1).reshape(R * n, T)
+        x_BT = jnp.take_along_axis(x_RX, back_RX, axis=1).reshape(R * n, T)
+        return nn.with_logical_constraint(x_BT, ("batch", None))
 
     score = _score_blocks if is_split else _score_chunks
     scored = (compact(x_RnT) for x_RnT in (rows.index_RnT, rows.targets_RnT, rows.mask_RnT))
@@ -261,7 +263,9 @@ def _add_block(
 def _scored_first(mask_RX: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns the order that puts a row's scored slots first, and the way back."""
     slot_RX = jnp.argsort(~mask_RX, axis=1, stable=True)
-    return slot_RX, jnp.argsort(slot_RX, axis=1)
+    slot_RX = nn.with_logical_constraint(slot_RX, ("batch", None))
+    back_RX = jnp.argsort(slot_RX, axis=1)
+    return slot_RX, nn.with_logical_constraint(back_RX, ("batch", None))
 
 
 def _gather_rows(hidden_RLD: jax.Array, index_RC: jax.Array) -> jax.Array:

@@ -213,6 +213,29 @@ def optimizer_shardings(
     )
 
 
+def cache_shardings(mesh: Mesh, rules: AxisRules, axes: Any) -> Any:
+    """Returns the tree of a key-value cache with a `NamedSharding` at every leaf.
+
+    Args:
+      mesh: from `make_mesh`.
+      rules: of the model whose cache it is; it must divide the number of sequences.
+      axes: the cache tree of logical names: `cache_axes(config)`.
+    """
+    table = dict(rules)
+    return jax.tree.map(
+        lambda spec: NamedSharding(mesh, PartitionSpec(*_used_once(table, spec))), axes
+    )
+
+
+def decoding_rules(rules: AxisRules) -> AxisRules:
+    """The rules for programs that take a few positions at a time: 'sequence' cannot split those.
+
+    It spreads the parameters only.
+    """
+    whole = ("length", "scored")
+    return tuple((name, None if name in whole else target) for name, target in rules)
+
+
 @contextlib.contextmanager
 def on_mesh(mesh: Mesh, rules: AxisRules) -> Iterator[None]:
     """Inside, modules' logical constraints mean this mesh; wrap calls of jitted functions in it."""

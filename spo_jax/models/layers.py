@@ -137,9 +137,8 @@ class Attention(nn.Module):
             k = RMSNorm(c, axis="head_dim", name="key_norm")(k)
         q, k = rotate(q, (inputs.cos, inputs.sin)), rotate(k, (inputs.cos, inputs.sin))
         q = nn.with_logical_constraint(q, ("batch", "length", "activation_heads", None))
-        keys_axes = ("batch", "key_length", "activation_kv_heads", None)
-        k, v = (nn.with_logical_constraint(x, keys_axes) for x in (k, v))
         scale, soft_cap = c.query_scale, c.attention_soft_cap
+        k, v = _over_whole_rows(k), _over_whole_rows(v)
         if cache is None:
             assert inputs.rows is not None
             out = row_attention(q, k, v, inputs.rows, scale=scale, soft_cap=soft_cap)
@@ -151,6 +150,14 @@ class Attention(nn.Module):
         heads = (c.num_heads, c.head_dim)
         out = Projection(c, heads, (c.embed_dim,), axes, c.output_bias, name="output")(out)
         return out, cache
+
+
+def _over_whole_rows(x_BTKH: jax.Array) -> jax.Array:
+    """Keys or values, made where their tokens lie and then given to the queries of the whole row."""
+    for length in ("length", "key_length"):
+        axes = ("batch", length, "activation_kv_heads", None)
+        x_BTKH = nn.with_logical_constraint(x_BTKH, axes)
+    return x_BTKH
 
 
 class Mlp(nn.Module):

@@ -15,6 +15,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from spo_jax.models.attention import attention_rows
 from spo_jax.models.config import LayerKind, ModelConfig
@@ -221,6 +222,27 @@ def decode_params(config: ModelConfig, params: Params) -> Params:
     layers = {layer_name(i): layer_params(config, params, i) for i in range(config.num_layers)}
     shared = {name: x for name, x in params.items() if name not in ("layers", "tail")}
     return {**shared, _UNSTACKED: layers}
+
+
+def decode_axes(config: ModelConfig) -> Params:
+    """Returns the tree of `decode_params` with a `PartitionSpec` of logical names at every leaf."""
+    axes = logical_axes(config)
+
+    def of_layer(index: int) -> Any:
+        block, offset = divmod(index, config.period)
+        if block == config.num_blocks:
+            return axes["tail"][layer_name(offset)]
+        return jax.tree.map(lambda spec: PartitionSpec(*spec[1:]), axes["layers"][layer_name(offset)])
+
+    layers = {layer_name(i): of_layer(i) for i in range(config.num_layers)}
+    shared = {name: x for name, x in axes.items() if name not in ("layers", "tail")}
+    return {**shared, _UNSTACKED: layers}
+
+
+def cache_axes(config: ModelConfig) -> Cache:
+    """Returns the tree of `init_cache` with a `PartitionSpec` of logical names at every leaf."""
+    spec = PartitionSpec("batch", "kv_heads", None, None)
+    return tuple(LayerCache(spec, spec) for _ in range(config.num_layers))  # type: ignore[arg-type]
 
 
 def boxed_shapes(module: nn.Module) -> Any:

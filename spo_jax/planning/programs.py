@@ -184,7 +184,7 @@ class Programs:
         critic = state.critic
         policy_grads = _float32_bytes(state.params)
         critic_grads = _float32_bytes(critic.params) if critic else 0
-        sampler_params, cache = self.sampler.abstract_arrays()
+        sampler_params, slots = self.sampler.abstract_arrays()
         return Resident(
             params=_bytes(state.params),
             optimizer=_bytes(state.opt_state),
@@ -193,7 +193,7 @@ class Programs:
             gradients=policy_grads + critic_grads,
             reference=_bytes(state.params) if self.has_reference else 0,
             sampler_params=_bytes(sampler_params),
-            cache=_bytes(cache),
+            cache=_bytes(slots),
         )
 
 

@@ -9,21 +9,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from spo_jax.errors import UserError
-from spo_jax.models.transformer import Cache, Params, Transformer, decode_params
+from spo_jax.models.transformer import Cache, Params, Transformer
 from spo_jax.sampling.draw import DrawSettings
+from spo_jax.sampling.placement import Anywhere, OnMesh
 from spo_jax.sampling.requests import SampleRequest, SamplingProgress, check_requests
 from spo_jax.sampling.slots import (
     Generated,
     Insertions,
     Slots,
-    empty_slots,
     generate,
     insert,
     prefill,
 )
+from spo_jax.sharding import num_batch_shards
 from spo_jax.types import Completion, SamplerSettings
 
 Finished = tuple[int, int, Completion]  # request index, sample index
@@ -65,10 +66,13 @@ class Sampler:
           prompt_buckets: shorter limits on the prompt. A call takes the smallest that holds its
             longest prompt, so short prompts read a short cache; each is compiled on first use.
           prefill_batch, prefill_chunk: prompts, and tokens of each, that one prefill step takes.
-          mesh: slots are spread over its axes 'data' and 'fsdp'. It must be local to this host.
+          mesh: from `make_mesh`, of devices of this host. Slots are split over 'data' and 'fsdp',
+            heads over 'tensor', parameters as for learning; 'sequence' spreads parameters only.
+            Each prefill takes as many prompts as these splits ask for, at least.
 
         Raises:
-          UserError: a limit is not positive, or exceeds the model's context length.
+          UserError: a limit is not positive, exceeds the model's context length, or the mesh does
+            not divide the slots.
         """
         sizes = {
             "num_slots": num_slots,
@@ -95,9 +99,15 @@ class Sampler:
         self.steps_per_call = steps_per_call
         self.cache_dtype = cache_dtype or model.config.compute_dtype
         self.prompt_buckets = sorted({*prompt_buckets, max_prompt_tokens})
-        self.prefill_batch = prefill_batch
+        shards = 1 if mesh is None else num_batch_shards(mesh)
+        if num_slots % shards:
+            raise UserError(
+                f"num_slots={num_slots} must be divisible by the mesh's data * fsdp = {shards}"
+            )
+        self.prefill_batch = -(-prefill_batch // shards) * shards
         self.prefill_chunk = prefill_chunk
         self.mesh = mesh
+        self.placement = Anywhere(model) if mesh is None else OnMesh(model, mesh)
 
     def sample(
         self,
@@ -143,6 +153,44 @@ class Sampler:
         }
         return [[finished[r, s] for s in range(len(q.seeds))] for r, q in enumerate(requests)]
 
+    def abstract_arrays(self) -> tuple[Params, Slots]:
+        """Parameters and slots of a call with the longest prompts, as shapes; needs a mesh."""
+        assert isinstance(self.placement, OnMesh)
+        length = self.padded_prompt_tokens(self.max_prompt_tokens) + self.max_completion_tokens
+        slots = self.placement.abstract_slots(self.num_slots, length, self.cache_dtype)
+        return self.placement.abstract_params(), slots
+
+    def lowered(self) -> dict[str, jax.stages.Lowered]:
+        """The programs for the longest prompts, traced from shapes alone; needs a mesh.
+
+        Returns:
+          'prefill', of one batch of prompts, and 'decode', `steps_per_call` steps of all slots.
+        """
+        params, slots = self.abstract_arrays()
+        assert self.mesh is not None
+        width = self.padded_prompt_tokens(self.max_prompt_tokens)
+        tokens_PW = jax.ShapeDtypeStruct((self.prefill_batch, width), np.int32)
+        count = jax.ShapeDtypeStruct((), np.int32)
+        with self.placement.context():
+            return {
+                "prefill": prefill.lower(
+                    params,
+                    tokens_PW,
+                    count,
+                    model=self.model,
+                    chunk=self.prefill_chunk,
+                    cache_dtype=self.cache_dtype,
+                ),
+                "decode": generate.lower(
+                    params,
+                    slots,
+                    count,
+                    model=self.model,
+                    eos_ids=self.eos_ids,
+                    num_steps=self.steps_per_call,
+                ),
+            }
+
     def warm_up(self, params: Params) -> None:
         """Compiles the programs of every prompt bucket by drawing one token each."""
         for length in self.prompt_buckets:
@@ -181,7 +229,7 @@ class _Call:
     def __init__(self, sampler: Sampler, params: Params, requests: list[SampleRequest]) -> None:
         self._sampler, self._requests = sampler, requests
         # Cut out of the scanned stack once: doing so at every step doubles its time on a CPU.
-        self._params = decode_params(sampler.model.config, params)
+        self._params = sampler.placement.decode_params(params)
         # Prompts of like length are prefilled together; the longest first, to end on short ones.
         order = sorted(
             (r for r, request in enumerate(requests) if len(request.seeds)),
@@ -202,27 +250,23 @@ class _Call:
         sampler = self._sampler
         longest = len(self._requests[self._prompts[0]].prompt_tokens)
         self._width = sampler.padded_prompt_tokens(longest)
-        slots = self._place(
-            empty_slots(
-                sampler.model,
-                sampler.num_slots,
-                self._width + sampler.max_completion_tokens,
-                sampler.cache_dtype,
-            )
+        slots = sampler.placement.empty_slots(
+            sampler.num_slots, self._width + sampler.max_completion_tokens, sampler.cache_dtype
         )
         finished: list[Finished] = []
         while self._waiting or self._running:
             slots = self._fill(slots)
             # With samples waiting, a few idle slots are reason enough to come back.
             enough_idle = sampler.num_slots // 16 + 1 if self._waiting else sampler.num_slots
-            slots, made = generate(
-                self._params,
-                slots,
-                np.int32(enough_idle),
-                model=sampler.model,
-                eos_ids=sampler.eos_ids,
-                num_steps=sampler.steps_per_call,
-            )
+            with sampler.placement.context():
+                slots, made = generate(
+                    self._params,
+                    slots,
+                    np.int32(enough_idle),
+                    model=sampler.model,
+                    eos_ids=sampler.eos_ids,
+                    num_steps=sampler.steps_per_call,
+                )
             yield from finished  # while the device works
             finished = self._collect(jax.device_get(made))
             if progress is not None:
@@ -239,7 +283,8 @@ class _Call:
             while idle and self._waiting and self._waiting[0].request_index in self._prompt_rows:
                 starting[idle.pop(0)] = self._waiting.popleft()
             assert self._prompt_cache is not None
-            slots = insert(slots, self._prompt_cache, self._insertions(starting))
+            with self._sampler.placement.context():
+                slots = insert(slots, self._prompt_cache, self._insertions(starting))
             self._running |= starting
         return slots
 
@@ -255,14 +300,15 @@ class _Call:
         # The last token is left to the first generate step.
         longest = max(len(self._requests[r].prompt_tokens) for r in batch) - 1
         self._prompt_rows = {r: row for row, r in enumerate(batch)}
-        self._prompt_cache = prefill(
-            self._params,
-            tokens_PW,
-            np.int32(longest),
-            model=sampler.model,
-            chunk=sampler.prefill_chunk,
-            cache_dtype=sampler.cache_dtype,
-        )
+        with sampler.placement.context():
+            self._prompt_cache = prefill(
+                self._params,
+                tokens_PW,
+                np.int32(longest),
+                model=sampler.model,
+                chunk=sampler.prefill_chunk,
+                cache_dtype=sampler.cache_dtype,
+            )
 
     def _insertions(self, starting: dict[int, _Sample]) -> Insertions:
         """Tells `insert` where the samples go, padded to the number of slots."""
@@ -306,11 +352,3 @@ class _Call:
             self._progress.num_tokens + int(made.count_B.sum()),
         )
         return finished
-
-    def _place(self, slots: Slots) -> Slots:
-        """Spreads the slots over the mesh, where there is one."""
-        mesh = self._sampler.mesh
-        if mesh is None:
-            return slots
-        axes = tuple(axis for axis in ("data", "fsdp") if axis in mesh.axis_names)
-        return jax.device_put(slots, NamedSharding(mesh, PartitionSpec(axes)))

@@ -11,6 +11,7 @@ needs no logits.
 import functools
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -127,9 +128,9 @@ def prefill(
         chunk_PC = jax.lax.dynamic_slice_in_dim(tokens_PW, start, chunk, axis=1)
         positions_PC = jnp.broadcast_to((start + jnp.arange(chunk))[None], (P, chunk))
         _, cache = _decode(model, params, chunk_PC, positions_PC, cache)
-        return start + chunk, cache
+        return start + chunk, _split(cache)
 
-    start = (jnp.int32(0), init_cache(model.config, P, W, cache_dtype))
+    start = (jnp.int32(0), _split(init_cache(model.config, P, W, cache_dtype)))
     return jax.lax.while_loop(lambda state: state[0] < num_tokens, step, start)[1]
 
 
@@ -153,7 +154,7 @@ def insert(slots: Slots, prompts: Cache, insertions: Insertions) -> Slots:
         return to.at[slot_I].set(value, mode="drop")
 
     return Slots(
-        cache=jax.lax.fori_loop(0, insertions.count, copy_row, slots.cache),
+        cache=_split(jax.lax.fori_loop(0, insertions.count, copy_row, slots.cache)),
         token_B=put(slots.token_B, insertions.token_I),
         position_B=put(slots.position_B, insertions.position_I),
         drawn_B=put(slots.drawn_B, jnp.zeros_like(insertions.limit_I)),
@@ -233,6 +234,10 @@ def _draw_next(
         model, params, slots.token_B[:, None], slots.position_B[:, None], slots.cache
     )
     logits_BV: Any = model.apply({"params": params}, hidden_B1D[:, 0], method=model.logits)
+    # Computed where the vocabulary lies; each slot's draw is then made in one place, so that a mesh
+    # adds the same numbers in one order.
+    for vocab in ("activation_vocab", None):
+        logits_BV = nn.with_logical_constraint(logits_BV, ("batch", vocab))
     uniforms_B2 = jax.vmap(_uniforms)(slots.seed_B2, slots.drawn_B)
     token_B, logprob_B = draw_tokens(logits_BV, uniforms_B2, slots.settings)
     is_end_B = (token_B[:, None] == jnp.asarray(eos_ids, jnp.int32)[None]).any(axis=-1)
@@ -240,7 +245,7 @@ def _draw_next(
     drawn_B = slots.drawn_B + active_B
     return (
         slots._replace(
-            cache=cache,
+            cache=_split(cache),
             token_B=jnp.where(active_B, token_B, slots.token_B),
             position_B=slots.position_B + active_B,
             drawn_B=drawn_B,
@@ -258,6 +263,12 @@ def _decode(
         {"params": params}, tokens_BT, positions_BT, cache, method=model.decode
     )
     return result
+
+
+def _split(cache: Cache) -> Cache:
+    """Keeps a cache where `cache_shardings` puts it; nothing without a mesh."""
+    axes = ("batch", "activation_kv_heads", None, None)
+    return jax.tree.map(lambda x: nn.with_logical_constraint(x, axes), cache)
 
 
 def _uniforms(seed_2: jax.Array, index: jax.Array) -> jax.Array:

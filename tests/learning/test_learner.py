@@ -121,23 +121,6 @@ def test_trap_accumulation_averages_microbatch_means(make_learner, params, group
     assert_same_training(run(learner, params, whole), run(learner, params, parts))
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
-        {"data": 2, "fsdp": 2, "tensor": 2},
-        pytest.param({"data": 8}, marks=pytest.mark.slow),
-        pytest.param({"fsdp": 8}, marks=pytest.mark.slow),
-    ],
-    ids=str,
-)
-def test_eight_devices_equal_one(make_learner, params, groups, shape):
-    batch = batch_of(groups)
-    one = run(make_learner(), params, batch)
-    many = run(make_learner(**shape), params, batch)
-    assert len(jax.tree.leaves(many[0].params)[0].sharding.device_set) == 8
-    assert_same_training(one, many)
-
-
 def test_update_compiles_once_per_bucket(make_learner, params, make_group, count_compilations):
     learner = make_learner()
     sizes = (4, 2, 1, 4, 3, 1)

@@ -262,4 +262,13 @@ def test_every_parameter_has_logical_axes(model):
     is_spec = lambda leaf: isinstance(leaf, PartitionSpec)  # noqa: E731
     jax.tree.map(lambda leaf, spec: pytest.fail() if leaf.ndim != len(spec) else None, params, axes)
     names = {name for spec in jax.tree.leaves(axes, is_leaf=is_spec) for name in spec}
-    assert names == {"vocab", "embed", "heads", "kv_heads", "head_dim", "mlp", "layers"}
+    assert names == {
+        "vocab",
+        "embed",
+        "norm",
+        "heads",
+        "kv_heads",
+        "head_dim",
+        "mlp",
+        "layers",
+    }

@@ -10,6 +10,7 @@ from spo_jax.packing import pack_separately
 from spo_jax.sampling import Sampler, SampleRequest
 from spo_jax.sampling import sampler as sampler_module
 from spo_jax.scoring import score_rows
+from spo_jax.sharding import make_mesh
 from spo_jax.types import SamplerSettings
 
 END = 2
@@ -216,8 +217,56 @@ def test_prompt_buckets_change_no_sample(model, params, requests, completions):
             np.testing.assert_array_equal(one.tokens, two.tokens)
 
 
-def test_eight_devices_equal_one(model, params, requests, completions):
-    mesh = jax.make_mesh((4, 2), ("data", "fsdp"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+@pytest.fixture(scope="module")
+def on_four_devices(model):
+    """Four slots on each half of the devices, and one key-value head on each half of those."""
+    return Sampler(
+        model,
+        eos_ids=(END,),
+        num_slots=8,
+        max_prompt_tokens=20,
+        max_completion_tokens=24,
+        steps_per_call=7,
+        prefill_batch=3,
+        prefill_chunk=8,
+        mesh=make_mesh(data=2, tensor=2),
+    )
+
+
+def test_a_mesh_changes_no_sample(on_four_devices, sampler, params, requests, completions):
+    """Seeded and greedy; parameters come from one device."""
+    assert on_four_devices.prefill_batch == 4
+    greedy = requests_for(PROMPTS[:2], samples=1, temperature=0.0)
+    again = on_four_devices.sample_all(params, [*requests, *greedy])
+    for one, two in zip(flat(completions), flat(again[: len(requests)]), strict=True):
+        np.testing.assert_array_equal(one.tokens, two.tokens)
+        np.testing.assert_allclose(one.behavior_logprobs, two.behavior_logprobs, atol=2e-5)
+    alone = sampler.sample_all(params, greedy)
+    for one, two in zip(flat(alone), flat(again[len(requests) :]), strict=True):
+        np.testing.assert_array_equal(one.tokens, two.tokens)
+
+
+def test_a_mesh_splits_the_cache_and_compiles_once(on_four_devices, params, requests):
+    slots = on_four_devices.placement.empty_slots(8, 32, "float32")
+    keys = slots.cache[0].keys  # [B, K, H, S]
+    assert {shard.data.shape for shard in keys.addressable_shards} == {(4, 1, 8, 32)}
+    on_four_devices.sample_all(params, requests)
+    compilations = []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compilations.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    on_four_devices.sample_all(params, requests[::-1])
+    assert not compilations
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "shape", [{"data": 4, "fsdp": 2}, {"fsdp": 2, "sequence": 2, "tensor": 2}, {"tensor": 8}]
+)
+def test_other_meshes_change_no_sample(model, params, requests, completions, shape):
     sharded = Sampler(
         model,
         eos_ids=(END,),
@@ -227,13 +276,24 @@ def test_eight_devices_equal_one(model, params, requests, completions):
         steps_per_call=7,
         prefill_batch=3,
         prefill_chunk=8,
-        mesh=mesh,
+        mesh=make_mesh(**shape),
     )
-    replicated = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    again = sharded.sample_all(jax.device_put(params, replicated), requests)
+    again = sharded.sample_all(params, requests)
     for one, two in zip(flat(completions), flat(again), strict=True):
         np.testing.assert_array_equal(one.tokens, two.tokens)
         np.testing.assert_allclose(one.behavior_logprobs, two.behavior_logprobs, atol=2e-5)
+
+
+def test_slots_that_do_not_divide_over_the_mesh_are_refused(model):
+    with pytest.raises(UserError, match=r"num_slots=6 must be divisible by .*data \* fsdp = 4"):
+        Sampler(
+            model,
+            eos_ids=(END,),
+            num_slots=6,
+            max_prompt_tokens=4,
+            max_completion_tokens=4,
+            mesh=make_mesh(data=2, fsdp=2, tensor=2),
+        )
 
 
 @pytest.mark.parametrize(
