@@ -21,7 +21,6 @@ from jax.sharding import PartitionSpec
 from spo_jax.errors import UserError
 from spo_jax.models.config import LayerKind, ModelConfig
 from spo_jax.models.masked_attention import LayerCache, attend, cudnn_attention, row_mask
-from spo_jax.models.splash import RowIds, splash_attention
 
 _NATIVE = {"tpu": "splash", "gpu": "cudnn"}
 _CUDNN_MAX_HEAD_DIM = 128  # 256 from Hopper on
@@ -30,8 +29,6 @@ _QUERY = ("batch", "length", "activation_heads", None)
 # Every query meets all keys of its row: their length is not split.
 _KEY = ("batch", None, "activation_kv_heads", None)
 _MASK = ("batch", "length", None)
-_ID = ("batch", "length")
-_ID_AXES = RowIds(_ID, _ID, ("batch", None), _ID, _ID)  # type: ignore[arg-type]
 
 
 class KernelChoice(NamedTuple):
@@ -161,50 +158,25 @@ def row_attention(
       scale: multiplies q. soft_cap: of the scores, or None.
     """
     if rows.kernel == "splash":
-        interpret = compiled_platform() != "tpu"
+        from spo_jax.models import splash  # half a second of imports that only TPUs need
+
         attend_shard = functools.partial(
-            splash_attention,
+            splash.splash_attention,
             scale=scale,
             soft_cap=soft_cap,
             window=rows.window,
-            interpret=interpret,
+            interpret=compiled_platform() != "tpu",
         )
-        return _on_shards(attend_shard, q_RLNH, k_RLKH, v_RLKH, _row_ids(rows), _ID_AXES)
+        ids = splash.row_ids(
+            rows.positions_RL, rows.segment_ids_RL, rows.prefix_ids_RL, rows.window
+        )
+        return _on_shards(attend_shard, q_RLNH, k_RLKH, v_RLKH, ids, splash.ID_AXES)
     assert rows.mask_RLS is not None
     if rows.kernel == "cudnn":
         attend_shard = functools.partial(cudnn_attention, scale=scale)
         return _on_shards(attend_shard, q_RLNH, k_RLKH, v_RLKH, rows.mask_RLS, _MASK)
     attended = LayerCache(k_RLKH.transpose(0, 2, 3, 1), v_RLKH.transpose(0, 2, 1, 3))
     return attend(q_RLNH, attended, rows.mask_RLS, scale=scale, soft_cap=soft_cap)
-
-
-def _row_ids(rows: AttentionRows) -> RowIds:
-    index = jnp.arange(rows.segment_ids_RL.shape[1], dtype=jnp.int32)
-    after_prefix = None
-    if rows.window is not None and rows.prefix_ids_RL is not None:
-        ids = (rows.positions_RL, rows.segment_ids_RL, rows.prefix_ids_RL)
-        after_prefix = rows.positions_RL + _prefix_offsets(*ids)
-    return RowIds(
-        index_RL=jnp.broadcast_to(index[None, :], rows.segment_ids_RL.shape),
-        segments_RL=rows.segment_ids_RL,
-        key_segments_RS=rows.segment_ids_RL,
-        prefixes_RL=rows.prefix_ids_RL,
-        after_prefix_RL=after_prefix,
-    )
-
-
-def _prefix_offsets(
-    positions_RL: jax.Array, segment_ids_RL: jax.Array, prefix_ids_RL: jax.Array
-) -> jax.Array:
-    """int32 [R, L]: of the prefix that each token names, its tokens' row index less position."""
-
-    def of_row(positions_L: jax.Array, segments_L: jax.Array, prefixes_L: jax.Array) -> jax.Array:
-        order = jnp.argsort(segments_L)
-        first = jnp.searchsorted(segments_L[order], prefixes_L)
-        index = order[jnp.minimum(first, order.size - 1)]
-        return index - positions_L[index]
-
-    return jax.vmap(of_row)(positions_RL, segment_ids_RL, prefix_ids_RL)
 
 
 def _on_shards(
@@ -232,7 +204,12 @@ def _on_shards(
             k, v = jnp.take(k, heads, axis=2), jnp.take(v, heads, axis=2)
         return attention(q, k, v, extra)
 
-    specs = jax.tree.map(_spec, extra, extra_axes)
+    specs = jax.tree.map(
+        lambda x, axes: None if x is None else _spec(x, axes),
+        extra,
+        extra_axes,
+        is_leaf=lambda x: x is None,
+    )
     return jax.shard_map(
         on_shard, in_specs=(query, key, key, specs), out_specs=query, check_vma=False
     )(q_RLNH, k_RSKH, v_RSKH, extra)
