@@ -51,7 +51,11 @@ CHIPS = {
 }
 _NAME = re.compile(r"(v\d+[a-z]*):(\d+(?:x\d+)+)")
 # Without them libtpu asks a metadata server that is not there, and complains.
-_OFFLINE = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
+_OFFLINE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "none",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
