@@ -125,6 +125,14 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     return {line["key"]: line for line in lines if "error" not in line}
 
 
+def failed(path: Path) -> set[str]:
+    """Cases that ended in an error: they are tried again after all others."""
+    if not path.is_file():
+        return set()
+    lines = (json.loads(line) for line in path.read_text().splitlines() if line.strip())
+    return {line["key"] for line in lines if "error" in line}
+
+
 def fit_table(results: dict[str, dict[str, Any]]) -> list[str]:
     heads = (
         "model | slice | tokens a row | objective | state | gradients | temporaries | peak / HBM "
@@ -215,7 +223,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     path = Path(args.results)
     path.parent.mkdir(parents=True, exist_ok=True)
     results = read(path)
-    missing = [case for case in cases() if case.key not in results][: args.max_cases]
+    again = failed(path)
+    missing = [case for case in cases() if case.key not in results]
+    missing = sorted(missing, key=lambda case: case.key in again)[: args.max_cases]
     for number, case in enumerate(missing, 1):
         print(f"[{number}/{len(missing)}] {case.key}", file=sys.stderr, flush=True)
         result = planned(case)
