@@ -1,11 +1,11 @@
 """Tables of docs/scaling.md: what fits which TPU slice, compiled ahead of time on this machine.
 
-    python benchmarks/scaling.py --results=runs/scaling.jsonl               # compiles what is missing
-    python benchmarks/scaling.py --results=runs/scaling.jsonl --write_docs  # and puts tables into docs/
+    python benchmarks/scaling.py --results=runs/scaling.jsonl --write_docs
 
-Every case is one `spo plan --json` in a process of its own, one to five minutes on two cores; its
-result is one line of the file. Cases that have a line are not compiled again, so the command can
-be interrupted and repeated. The most important cases come first.
+Compiles what is missing, then writes the tables. Every case is one `spo plan --json` in a process
+of its own, one to five minutes on two cores; its result is one line of the file. Cases that have a
+line are not compiled again, so the command can be interrupted and repeated. The most important
+cases come first.
 """
 
 import argparse

@@ -41,9 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the sampler has chips of its own, instead of turns on the learner's",
     )
-    parser.add_argument(
-        "--no_knobs", action="store_true", help="do not try what would make it fit"
-    )
+    parser.add_argument("--no_knobs", action="store_true", help="do not try what would make it fit")
     for name, default in (("compute", 0.5), ("hbm", 0.8), ("ici", 0.8)):
         parser.add_argument(
             f"--{name}_efficiency",

@@ -5,12 +5,13 @@ runs. Loops whose number of trips depends on data count `dynamic_trips` times.
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 
-import numpy as np
-
-from spo_jax.planning.hlo import Array, Computation, Instruction, Module, parse_hlo
+from spo_jax.planning.hlo import Computation, Instruction, Module, parse_hlo
+from spo_jax.planning.loops import counted_trips
+from spo_jax.planning.products import convolution_flops, dot_flops
 
 COLLECTIVES = (
     "all-gather",
@@ -22,10 +23,10 @@ COLLECTIVES = (
     "ragged-all-to-all",
 )
 # No traffic of their own: names for what is there, or regions that are counted inside.
-_FREE = frozenset(
-    "parameter constant tuple get-tuple-element bitcast while conditional call after-all "
-    "partition-id replica-id opt-barrier add-dependency".split()
-)
+_FREE = {
+    *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional"),
+    *("call", "after-all", "partition-id", "replica-id", "opt-barrier", "add-dependency"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,9 +150,9 @@ class _Counter:
             return self._fusion(where, it)
         own = self._traffic(where, it)
         if it.opcode == "dot":
-            return own + Costs(flops=_dot_flops(where, it))
+            return own + Costs(flops=dot_flops(where, it))
         if it.opcode == "convolution":
-            return own + Costs(flops=_convolution_flops(where, it))
+            return own + Costs(flops=convolution_flops(where, it))
         if it.opcode == "custom-call":
             return own + _kernel(it)
         return own
@@ -219,58 +220,8 @@ class _Counter:
         known = re.search(r'known_trip_count"?:\s*\{"?n"?:\s*"?(\d+)', it.attributes)
         if known:
             return int(known.group(1))
-        trips = _counted_trips(self._module, where, it)
+        trips = counted_trips(self._module, where, it)
         return self._dynamic_trips if trips is None else trips
-
-
-def _counted_trips(module: Module, where: Computation, it: Instruction) -> int | None:
-    """Trips of `for i in range(first, last, step)`; None where the loop is none such."""
-    condition = module.computations[it.called("condition") or ""]
-    body = module.computations[it.called("body") or ""]
-    compare = condition.result
-    if compare.opcode != "compare" or "direction=LT" not in compare.attributes:
-        return None
-    counter, last = condition.instructions[compare.operands[0]], compare.operands[1]
-    if counter.opcode != "get-tuple-element":
-        return None
-    index = _tuple_index(counter)
-    start = _operand(where, where.instructions[it.operands[0]], index)
-    step = _step(body, index)
-    values = (_constant(where, start), _constant(condition, last), step)
-    if values[1] is None or not values[2]:
-        return None
-    return max(0, -(-(values[1] - (values[0] or 0)) // values[2]))
-
-
-def _step(body: Computation, index: int) -> int | None:
-    """What a trip adds to element `index` of the carry."""
-    new = body.instructions.get(_operand(body, body.result, index) or "")
-    while new is not None and new.opcode in ("copy", "bitcast"):
-        new = body.instructions[new.operands[0]]
-    if new is None or new.opcode != "add":
-        return None
-    constants = [value for name in new.operands if (value := _constant(body, name)) is not None]
-    return constants[0] if len(constants) == 1 else None
-
-
-def _operand(where: Computation, it: Instruction, index: int) -> str | None:
-    """The name behind element `index` of a tuple, where it is made in sight."""
-    return it.operands[index] if it.opcode == "tuple" else None
-
-
-def _constant(where: Computation, name: str | None) -> int | None:
-    it = where.instructions.get(name or "")
-    while it is not None and it.opcode in ("copy", "bitcast", "convert"):
-        it = where.instructions.get(it.operands[0])
-    if it is None or it.opcode != "constant" or not re.fullmatch(r"-?\d+", it.literal):
-        return None
-    return int(it.literal)
-
-
-def _tuple_index(it: Instruction) -> int:
-    found = re.search(r"index=(\d+)", it.attributes)
-    assert found is not None
-    return int(found.group(1))
 
 
 def _branches(it: Instruction) -> list[str]:
@@ -286,64 +237,12 @@ def _group_size(attributes: str) -> int | None:
     if mesh:
         sizes = dict(re.findall(r"'([\w.]+)'=(\d+)", mesh.group(1)))
         axes = re.findall(r"'([\w.]+)'(?::\(\d+\)(\d+))?", mesh.group(2))
-        return int(np.prod([int(part or sizes[axis]) for axis, part in axes]))
+        return math.prod(int(part or sizes[axis]) for axis, part in axes)
     iota = re.search(r"replica_groups=\[(\d+),(\d+)\]<=", attributes)
     if iota:
         return int(iota.group(2))
     listed = re.search(r"replica_groups=\{\{([\d,]+)\}", attributes)
     return len(listed.group(1).split(",")) if listed else None
-
-
-def _dot_flops(where: Computation, it: Instruction) -> float:
-    lhs = where.instructions[it.operands[0]].shapes[0]
-    contracted = [lhs.dims[axis] for axis in it.dims("lhs_contracting_dims")]
-    return 2.0 * float(np.prod(it.shapes[0].dims, dtype=float)) * float(np.prod(contracted))
-
-
-def _convolution_flops(where: Computation, it: Instruction) -> float:
-    """As XLA's `HloCostAnalysis::HandleConvolution`: only taps that meet an input count."""
-    labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", it.attributes)
-    assert labels is not None
-    lhs, kernel, out = (
-        dict(zip(names, shape.dims, strict=True))
-        for names, shape in zip(
-            labels.groups(),
-            (*(where.instructions[name].shapes[0] for name in it.operands[:2]), it.shapes[0]),
-            strict=True,
-        )
-    )
-    spatial = sorted(name for name in lhs if name.isdigit())
-    window = _window(it.attributes, len(spatial))
-    taps = 1.0
-    for axis, settings in zip(spatial, window, strict=True):
-        taps *= _valid_taps(lhs[axis], kernel[axis], out[axis], settings)
-    groups = re.search(r"batch_group_count=(\d+)", it.attributes)
-    batch = lhs["b"] / (int(groups.group(1)) if groups else 1)
-    return 2.0 * batch * kernel["i"] * kernel["o"] * taps
-
-
-def _window(attributes: str, rank: int) -> list[dict[str, int]]:
-    """Stride, low padding and dilations of every spatial dimension."""
-    found = re.search(r"window=\{([^}]*)\}", attributes)
-    fields = dict(part.split("=") for part in found.group(1).split()) if found else {}
-
-    def values(name: str, default: int) -> list[int]:
-        given = fields.get(name)
-        return [int(x.split("_")[0]) for x in given.split("x")] if given else [default] * rank
-
-    names = (("stride", 1), ("pad", 0), ("lhs_dilate", 1), ("rhs_dilate", 1))
-    columns = {name: values(name, default) for name, default in names}
-    return [{name: column[i] for name, column in columns.items()} for i in range(rank)]
-
-
-def _valid_taps(size: int, kernel: int, out: int, window: Mapping[str, int]) -> float:
-    places = np.arange(out, dtype=np.int64) * window["stride"] - window["pad"]
-    total = 0
-    for tap in range(kernel):
-        dilated = places + tap * window["rhs_dilate"]
-        at, rest = np.divmod(dilated, window["lhs_dilate"])
-        total += int(((rest == 0) & (at >= 0) & (at < size)).sum())
-    return float(total)
 
 
 def _kernel(it: Instruction) -> Costs:
@@ -361,9 +260,7 @@ def _in_hbm(where: Computation, name: str) -> bool:
     return it.opcode != "constant" and all(shape.in_hbm for shape in it.shapes)
 
 
-def _through_bitcasts(
-    it: Instruction, users: Mapping[str, list[Instruction]]
-) -> list[Instruction]:
+def _through_bitcasts(it: Instruction, users: Mapping[str, list[Instruction]]) -> list[Instruction]:
     found = []
     for user in users.get(it.name, ()):
         if user.opcode in ("bitcast", "reshape", "copy"):
@@ -377,8 +274,7 @@ def _is_updated_in_place(
     parameter: Instruction, reads: list[Instruction], fused: Computation
 ) -> bool:
     return bool(reads) and all(
-        each.opcode == "dynamic-update-slice"
-        and _origin(fused, each.operands[0]) == parameter.name
+        each.opcode == "dynamic-update-slice" and _origin(fused, each.operands[0]) == parameter.name
         for each in reads
     )
 
@@ -396,6 +292,3 @@ def _written_bytes(root: Instruction, fused: Computation) -> float:
     if root.opcode == "dynamic-update-slice":
         return float(fused.instructions[root.operands[1]].num_bytes)
     return float(root.num_bytes)
-
-
-__all__ = ["COLLECTIVES", "Array", "Costs", "Traffic", "program_costs"]

@@ -4,6 +4,7 @@ They are lowered by the very objects that a run uses: `Learner`, `ReferenceScore
 """
 
 import dataclasses
+import functools
 import math
 import re
 import time
@@ -24,6 +25,7 @@ from spo_jax.planning.topology import Slice
 from spo_jax.sampling import Sampler
 from spo_jax.sharding import make_mesh, num_batch_shards
 
+_ADAMW, _NO_COSTS = AdamW(), Costs()
 PROGRAMS = ("accumulate", "apply", "annotate", "prefill", "decode")
 
 
@@ -45,8 +47,8 @@ class Plan:
 
     config: ModelConfig
     objective: Objective
-    optimizer: Optimizer = AdamW()
-    critic_optimizer: Optimizer = AdamW()
+    optimizer: Optimizer = _ADAMW
+    critic_optimizer: Optimizer = _ADAMW
     num_passes: int = 1
     mesh: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
     row_length: int
@@ -97,7 +99,7 @@ class Compiled:
     output_bytes: int = 0
     temp_bytes: int = 0
     code_bytes: int = 0
-    costs: Costs = Costs()
+    costs: Costs = _NO_COSTS
     compile_secs: float = 0.0
     failure: str = ""
 
@@ -134,7 +136,8 @@ class Programs:
 
     def __init__(self, plan: Plan, where: Slice):
         self.plan = plan
-        self.mesh = make_mesh(devices=where.devices, **plan.mesh)
+        sizes: dict[str, Any] = dict(plan.mesh)
+        self.mesh = make_mesh(devices=where.devices, **sizes)
         self.bucket = plan.bucket(self.mesh)
         model = Transformer(plan.config)
         self.learner = Learner(
@@ -167,16 +170,24 @@ class Programs:
         begin = time.perf_counter()
         devices, trips = self.mesh.size, 1
         if name in ("accumulate", "apply"):
-            lowered = self.learner.lowered(self.bucket)[name]
+            lowered = self._update[name]
         elif name == "annotate":
             lowered = self._scorer.lowered(self.bucket)
         else:
-            lowered = self.sampler.lowered()[name]
+            lowered = self._sampling[name]
             devices = self.host_mesh.size
             trips = self.plan.steps_per_call
             if name == "prefill":
                 trips = -(-self.plan.sampler_prompt_tokens // self.sampler.prefill_chunk)
         return _compile(name, lowered, begin, devices, trips)
+
+    @functools.cached_property
+    def _update(self) -> dict[str, jax.stages.Lowered]:
+        return self.learner.lowered(self.bucket)
+
+    @functools.cached_property
+    def _sampling(self) -> dict[str, jax.stages.Lowered]:
+        return self.sampler.lowered()
 
     def resident_bytes(self) -> Resident:
         """What lies on each chip between programs."""

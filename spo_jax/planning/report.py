@@ -65,17 +65,14 @@ def _header(planned: Planned) -> str:
 
 def _resident(planned: Planned) -> str:
     r = planned.resident
-    rows = [["parameters", r.params], ["optimizer", r.optimizer]]
+    rows = [("parameters", r.params), ("optimizer", r.optimizer)]
     if r.critic_params:
-        rows += [["critic's parameters", r.critic_params], ["its optimizer", r.critic_optimizer]]
-    rows.append(["gradients (float32 sums)", r.gradients])
+        rows += [("critic's parameters", r.critic_params), ("its optimizer", r.critic_optimizer)]
+    rows.append(("gradients (float32 sums)", r.gradients))
     if r.reference:
-        rows.append(["reference (for annotation)", r.reference])
-    rows += [["published policy (sampler)", r.sampler_params], ["KV cache (sampler)", r.cache]]
-    table = _table(["in memory, per chip", "GiB"], [[name, _gib(size)] for name, size in rows])
-    if planned.plan.config.param_dtype == "float32" and r.reference:
-        table += "\na reference that is the policy's own start shares its arrays until a step"
-    return table
+        rows.append(("reference (for annotation)", r.reference))
+    rows += [("published policy (sampler)", r.sampler_params), ("KV cache (sampler)", r.cache)]
+    return _table(["in memory, per chip", "GiB"], [[name, _gib(size)] for name, size in rows])
 
 
 def _memory(planned: Planned) -> str:

@@ -1,6 +1,7 @@
 """TPU slices by name, and what one chip of them can do."""
 
 import dataclasses
+import importlib.util
 import math
 import os
 import re
@@ -54,7 +55,7 @@ _NAME = re.compile(r"(v\d+[a-z]*):(\d+(?:x\d+)+)")
 _OFFLINE = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_ACCELERATOR_TYPE": "none",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # any that exists
 }
 
 
@@ -116,6 +117,11 @@ def parse_topology(name: str) -> tuple[Chip, int]:
             f"such as {generation}:{example}"
         )
     return chip, math.prod(sides)
+
+
+def compiler_is_installed() -> bool:
+    """Whether `named_slice` can work here."""
+    return importlib.util.find_spec("libtpu") is not None
 
 
 def named_slice(name: str) -> Slice:
