@@ -11,6 +11,7 @@ cases come first.
 import argparse
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "scaling.md"
 GIB = 2**30
 LEARNER = "accumulate,apply,annotate"
+NEW_TOKENS, NUM_SLOTS = 3072, 32  # as in configs/plans/base.gin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Case:
         return self.data * self.fsdp
 
     def arguments(self) -> list[str]:
-        completion = 3072  # longer rows hold several completions of a prompt
+        completion = NEW_TOKENS  # longer rows hold several completions of a prompt
         bindings = {
             "MeshShape.data": self.data,
             "MeshShape.fsdp": self.fsdp,
@@ -83,9 +85,9 @@ def cases() -> list[Case]:
             ("v5e:16x16", 16),
         )
     ]
-    everything = "accumulate,apply,annotate,prefill,decode"
-    first = Case("fit", "llama-3.1-8b", "v5p:4x4x4", 1, 64, programs=everything)
-    found = [first, *weak]
+    first = Case("fit", "llama-3.1-8b", "v5p:4x4x4", 1, 64)
+    rest = dataclasses.replace(first, table="sampling", programs="annotate,prefill,decode")
+    found = [first, *weak[:2], rest, *weak[2:]]
     # Slices of 64 chips where the model is small, of 256 where it is large.
     slices = {
         "llama-3.1-8b": (("v5p:4x4x4", 64), ("v6e:8x8", 64), ("v5e:8x8", 64)),
@@ -101,8 +103,12 @@ def cases() -> list[Case]:
                     found.append(
                         Case("fit", model, topology, 1, chips, length=length, objective=objective)
                     )
-    skip = dataclasses.replace(first, programs=Case.programs)
-    return [case for case in dict.fromkeys(found) if case != skip]
+    sampled = [
+        Case("sampling", model, named[place][0], 1, named[place][1], programs="prefill,decode")
+        for place in range(3)
+        for model, named in slices.items()
+    ]
+    return list(dict.fromkeys(found + sampled))
 
 
 def planned(case: Case) -> dict[str, Any]:
@@ -171,6 +177,52 @@ def _fit_row(case: Case, result: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def sampling_table(results: dict[str, dict[str, Any]]) -> list[str]:
+    heads = (
+        "model | slice | chips of a host | policy | cache | decode temporaries | peak, apart | fits "
+        "| fits beside the learner | ms a token"
+    )
+    lines = [f"| {heads} |", "|" + "---|" * 10]
+    for case in sorted(cases(), key=lambda c: (c.model, c.topology)):
+        result = results.get(case.key)
+        if case.table == "sampling" and result is not None:
+            lines.append(_sampling_row(case, result))
+    return lines
+
+
+def _sampling_row(case: Case, result: dict[str, Any]) -> str:
+    resident, decode = result["resident_bytes"], result["programs"]["decode"]
+    learner = sum(
+        resident[name]
+        for name in ("params", "optimizer", "critic_params", "critic_optimizer", "reference")
+    )
+    apart = [result["programs"][n]["peak_bytes"] - learner for n in ("prefill", "decode")]
+    mesh = " ".join(f"{axis}={n}" for axis, n in result["sampler_mesh"].items() if n > 1)
+    fits_apart = max(apart) <= result["hbm_bytes"] and not decode["failure"]
+    secs = result["sampling_secs"]
+    cells = [
+        case.model,
+        case.topology,
+        mesh,
+        f"{resident['sampler_params'] / GIB:.2f}",
+        f"{resident['cache'] / GIB:.2f}",
+        f"{decode['temp_bytes'] / GIB:.2f}",
+        f"{max(apart) / GIB:.1f} / {result['hbm_bytes'] / GIB:.1f}",
+        "yes" if fits_apart else "no",
+        "yes" if result["fits"] else "no",
+        f"{1000 * secs['overlapped_secs'] / (NEW_TOKENS * _rounds(case, result)):.1f}"
+        if secs
+        else "-",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _rounds(case: Case, result: dict[str, Any]) -> int:
+    """How often all slots are filled to draw the samples of an update."""
+    hosts = case.rows // math.prod(result["sampler_mesh"].values())
+    return -(-max(8, case.rows // 8 * 8) // (NUM_SLOTS * hosts))
+
+
 def weak_table(results: dict[str, dict[str, Any]]) -> list[str]:
     heads = "slice | chips | data x fsdp | arrays GB | sent GB | against 16 chips | by kind, GB"
     lines = [f"| {heads} |", "|" + "---|" * 7]
@@ -206,7 +258,12 @@ def weak_table(results: dict[str, dict[str, Any]]) -> list[str]:
 def write_docs(results: dict[str, dict[str, Any]]) -> None:
     """Replaces what stands between the markers of docs/scaling.md."""
     text = DOCS.read_text()
-    for name, lines in (("fit", fit_table(results)), ("weak", weak_table(results))):
+    tables = {
+        "fit": fit_table(results),
+        "sampling": sampling_table(results),
+        "weak": weak_table(results),
+    }
+    for name, lines in tables.items():
         begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
@@ -217,7 +274,8 @@ def write_docs(results: dict[str, dict[str, Any]]) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", default="runs/scaling.jsonl")
-    parser.add_argument("--max_cases", type=int, default=1000, help="stop after as many compiled")
+    parser.add_argument("--max_cases", type=int, default=1000, help="compile no more than these")
+    parser.add_argument("--max_secs", type=float, default=1e9, help="then start no other case")
     parser.add_argument("--write_docs", action="store_true")
     args = parser.parse_args(argv)
     path = Path(args.results)
@@ -226,7 +284,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     again = failed(path)
     missing = [case for case in cases() if case.key not in results]
     missing = sorted(missing, key=lambda case: case.key in again)[: args.max_cases]
+    begin = time.perf_counter()
     for number, case in enumerate(missing, 1):
+        if time.perf_counter() - begin > args.max_secs:
+            break
         print(f"[{number}/{len(missing)}] {case.key}", file=sys.stderr, flush=True)
         result = planned(case)
         with path.open("a") as file:

@@ -232,7 +232,7 @@ def _compile(
 
 
 _USED = re.compile(r"Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm")
-_ARGUMENTS = re.compile(r"arguments ([\d.]+)([KMGT])")
+_ARGUMENTS = re.compile(r"arguments\s+([\d.]+)([KMGT])")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 

@@ -146,12 +146,12 @@ def test_knobs_concern_what_does_not_fit():
 
 
 def test_knobs_are_tried_alone_and_then_together(monkeypatch):
-    """A stand-in compiler: each of the two knobs takes off 3 GiB of 20."""
-    first = make_planned([Compiled("decode", temp_bytes=12 * GIB)])
+    """A stand-in compiler: 4.5 GiB lie beside, each knob takes 3 GiB off 16."""
+    first = make_planned([Compiled("decode", temp_bytes=16 * GIB)])
 
     def compile_plan(plan, where, **arguments):
         saved = 3 * ((plan.sampler_tensor == 4) + (plan.num_slots == 4))
-        return make_planned([Compiled("decode", temp_bytes=(14 - saved) * GIB)])
+        return make_planned([Compiled("decode", temp_bytes=(16 - saved) * GIB)])
 
     monkeypatch.setattr(knobs, "compile_plan", compile_plan)
     trials = list(knobs.try_knobs(first, None))
