@@ -97,8 +97,8 @@ def score_rows(
         return nn.with_logical_constraint(x_BT, ("batch", None))
 
     score = _score_blocks if is_split else _score_chunks
-    scored = (compact(x_RnT) for x_RnT in (rows.index_RnT, rows.targets_RnT, rows.mask_RnT))
-    return TokenScores(*map(dense, score(model, params, hidden_RLD, *scored, chunk_tokens)))
+    slots = _Slots(compact(rows.index_RnT), compact(rows.targets_RnT), compact(rows.mask_RnT))
+    return TokenScores(*map(dense, score(model, params, hidden_RLD, slots, chunk_tokens)))
 
 
 def value_rows(model: RowModel, params: Any, rows: PackedRows) -> jax.Array:
@@ -120,17 +120,23 @@ def value_rows(model: RowModel, params: Any, rows: PackedRows) -> jax.Array:
     return jnp.where(jnp.reshape(rows.mask_RnT, (R, -1)), values_RX, 0.0).reshape(R * n, T)
 
 
+class _Slots(NamedTuple):
+    """`PackedRows`' index, targets and mask by row, [R, X], the scored ones first."""
+
+    index_RX: jax.Array
+    targets_RX: jax.Array
+    mask_RX: jax.Array
+
+
 def _score_chunks(
     model: LanguageModel,
     params: Any,
     hidden_RLD: jax.Array,
-    index_RX: jax.Array,
-    targets_RX: jax.Array,
-    mask_RX: jax.Array,
+    slots: _Slots,
     chunk_tokens: int,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns log-probabilities and entropies [R, X], holding one chunk's logits at a time."""
-    R, X = mask_RX.shape
+    R, X = slots.mask_RX.shape
     C = min(max(1, chunk_tokens // R), X)
     zeros_RC = jnp.zeros((R, C))
 
@@ -152,8 +158,8 @@ def _score_chunks(
         logprobs_RC, entropy_RC = (jnp.where(mask_RC, score_RC, 0.0) for score_RC in scores)
         return carry, (logprobs_RC, entropy_RC)
 
-    hidden_JRCD = jax.vmap(_gather_rows, in_axes=(None, 0))(hidden_RLD, in_chunks(index_RX))
-    chunks = (hidden_JRCD, in_chunks(targets_RX), in_chunks(mask_RX))
+    hidden_JRCD = jax.vmap(_gather_rows, in_axes=(None, 0))(hidden_RLD, in_chunks(slots.index_RX))
+    chunks = (hidden_JRCD, in_chunks(slots.targets_RX), in_chunks(slots.mask_RX))
     scores_JRC = jax.lax.scan(body, None, chunks)[1]
     logprobs_RX, entropy_RX = (x.swapaxes(0, 1).reshape(R, -1)[:, :X] for x in scores_JRC)
     return logprobs_RX, entropy_RX
@@ -177,19 +183,18 @@ def _score_blocks(
     model: LanguageModel,
     params: Any,
     hidden_RLD: jax.Array,
-    index_RX: jax.Array,
-    targets_RX: jax.Array,
-    mask_RX: jax.Array,
+    slots: _Slots,
     chunk_tokens: int,
 ) -> tuple[jax.Array, jax.Array]:
     """As `_score_chunks`, holding one vocabulary block's logits of all tokens at a time."""
     # The whole row once, then each device picks the scored positions that are its own.
     hidden_RLD = nn.with_logical_constraint(hidden_RLD, ("batch", None, "activation_embed"))
-    index_RX = nn.with_logical_constraint(index_RX, ("batch", "scored"))
+    index_RX = nn.with_logical_constraint(slots.index_RX, ("batch", "scored"))
     hidden_RXD = _gather_rows(hidden_RLD, index_RX)
     hidden_RXD = nn.with_logical_constraint(hidden_RXD, ("batch", "scored", "activation_embed"))
     # Gradients of the blocks add up in float32.
     dtype, hidden_RXD = hidden_RLD.dtype, hidden_RXD.astype(jnp.float32)
+    mask_RX = slots.mask_RX
     tokens_of_one_device = mask_RX.size // num_parts("batch", "scored")
     head_VD = model.head(params)
     # In the compute dtype before it is gathered, block by block.
@@ -198,14 +203,13 @@ def _score_blocks(
     @jax.checkpoint
     def body(sums: _BlockSums, block: tuple[jax.Array, ...]) -> tuple[_BlockSums, None]:
         head_tuD, ids_tu = block
-        head_tuD = nn.with_logical_constraint(head_tuD, ("vocab", None, "activation_embed"))
         head_VD = head_tuD.reshape(-1, head_tuD.shape[-1])
         logits_RXV: Any = model.apply(
             {"params": params}, hidden_RXD.astype(dtype), head_VD, method=model.logits
         )
         axes = ("batch", "scored", "activation_vocab")
         logits_RXV = nn.with_logical_constraint(logits_RXV.astype(jnp.float32), axes)
-        return _add_block(sums, logits_RXV, ids_tu.reshape(-1), targets_RX), None
+        return _add_block(sums, logits_RXV, ids_tu.reshape(-1), slots.targets_RX), None
 
     zeros_RX = jnp.zeros(mask_RX.shape)
     sums = _BlockSums(jnp.full(mask_RX.shape, -jnp.inf), zeros_RX, zeros_RX, zeros_RX)

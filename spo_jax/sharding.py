@@ -86,9 +86,7 @@ def make_mesh(
     needed = math.prod(shape)
     product = " * ".join(f"{axis}={size}" for axis, size in zip(MESH_AXES, shape, strict=True))
     if len(devices) % needed:
-        raise UserError(
-            f"{product} = {needed} must divide the number of devices, {len(devices)}"
-        )
+        raise UserError(f"{product} = {needed} must divide the number of devices, {len(devices)}")
     num_processes = len({device.process_index for device in devices})
     if needed < len(devices) and num_processes > 1:
         raise UserError(
@@ -96,9 +94,7 @@ def make_mesh(
             f"to {num_processes} processes; leave data out to take them all"
         )
     # Any shape that divides is accepted, also one that cuts through an axis of the chips' torus.
-    array = mesh_utils.create_device_mesh(
-        shape, devices[:needed], allow_split_physical_axes=True
-    )
+    array = mesh_utils.create_device_mesh(shape, devices[:needed], allow_split_physical_axes=True)
     return Mesh(array, MESH_AXES)
 
 

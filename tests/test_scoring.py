@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
 
 from spo_jax.models.testing import random_params, tiny_config
-from spo_jax.models.transformer import Transformer, param_shapes
+from spo_jax.models.transformer import Transformer, logical_axes, param_shapes
 from spo_jax.packing import PackedRows, pack_prompt_groups, pack_separately
 from spo_jax.scoring import score_rows
+from spo_jax.sharding import axis_rules, batch_sharding, make_mesh, on_mesh, shard_params
 
 PROMPTS = [[1, 5, 9, 4], [1, 7]]
 GROUPS = [[[11, 12, 13, 2], [21, 2], [31, 32, 33, 34, 35]], [[41, 42, 2], [43]]]
@@ -148,20 +148,34 @@ def test_nothing_to_score_gives_zeros_and_finite_gradients(params):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
-def test_eight_devices_equal_one(params):
-    rows = shared_rows(num_rows=8)
-    weights = np.concatenate([WEIGHTS] * 4)
-    expected = values_and_gradient(params, rows, weights, score=CHUNKED)
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    by_row = NamedSharding(mesh, PartitionSpec("data"))
-    replicated = NamedSharding(mesh, PartitionSpec())
-    actual = values_and_gradient(
-        jax.device_put(params, replicated),
-        jax.device_put(rows, by_row),
-        jax.device_put(weights, by_row),
-        score=CHUNKED,
+@pytest.mark.parametrize(
+    ("family", "vocab_size", "chunk_tokens"),
+    [
+        # An output matrix of its own, capped logits; blocks that do not divide the vocabulary.
+        ("llama", 50, 2),
+        pytest.param("qwen3", 48, 1, marks=pytest.mark.slow),  # blocks that do
+        pytest.param("gemma2", 50, 1024, marks=pytest.mark.slow),  # one block
+    ],
+)
+def test_vocabulary_blocks_on_a_mesh_equal_the_plain_computation(family, vocab_size, chunk_tokens):
+    config = tiny_config(
+        family, vocab_size=vocab_size, tie_embeddings=False, final_soft_cap=5.0, num_layers=1
     )
-    assert_same(jax.device_get(actual), expected)
+    model, params = Transformer(config), random_params(config, jax.random.key(3))
+    rows = shared_rows(num_rows=4)
+    weights = np.concatenate([WEIGHTS] * 2)
+    plain = functools.partial(plain_scores, model)
+    expected = values_and_gradient(params, rows, weights, score=plain)
+    mesh = make_mesh(fsdp=2, sequence=2, tensor=2)
+    axes = logical_axes(config)
+    with on_mesh(mesh, axis_rules(mesh, axes, params)):
+        actual = values_and_gradient(
+            shard_params(params, mesh, axes),
+            jax.device_put(rows, batch_sharding(mesh)),
+            jax.device_put(weights, batch_sharding(mesh)),
+            score=functools.partial(score_rows, model, chunk_tokens=chunk_tokens),
+        )
+    assert_same(jax.device_get(actual), jax.device_get(expected))
 
 
 class CountingModel:

@@ -153,7 +153,7 @@ class Attention(nn.Module):
 
 
 def _over_whole_rows(x_BTKH: jax.Array) -> jax.Array:
-    """Keys or values, made where their tokens lie and then given to the queries of the whole row."""
+    """Keys or values: made where their tokens lie, then given to the queries of the whole row."""
     for length in ("length", "key_length"):
         axes = ("batch", length, "activation_kv_heads", None)
         x_BTKH = nn.with_logical_constraint(x_BTKH, axes)

@@ -230,9 +230,10 @@ def decode_axes(config: ModelConfig) -> Params:
 
     def of_layer(index: int) -> Any:
         block, offset = divmod(index, config.period)
+        name = layer_name(offset)
         if block == config.num_blocks:
-            return axes["tail"][layer_name(offset)]
-        return jax.tree.map(lambda spec: PartitionSpec(*spec[1:]), axes["layers"][layer_name(offset)])
+            return axes["tail"][name]
+        return jax.tree.map(lambda spec: PartitionSpec(*spec[1:]), axes["layers"][name])
 
     layers = {layer_name(i): of_layer(i) for i in range(config.num_layers)}
     shared = {name: x for name, x in axes.items() if name not in ("layers", "tail")}

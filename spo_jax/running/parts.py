@@ -21,10 +21,11 @@ from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap, Verifier
 from spo_jax.learning import Checkpointer, Learner, RowBucket, row_buckets
 from spo_jax.learning.optimizer import Optimizer
-from spo_jax.models import ModelConfig, params_id
+from spo_jax.models import ModelConfig, logical_axes, param_shapes, params_id
 from spo_jax.objectives import Objective
 from spo_jax.placement import make_local_mesh
 from spo_jax.problems.prompts import Template
+from spo_jax.reporting.progress import say
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.hosts import Hosts
 from spo_jax.running.sampling_parts import (
@@ -42,7 +43,7 @@ from spo_jax.running.settings import (
     ProblemSource,
     RolloutSettings,
 )
-from spo_jax.sharding import make_mesh, num_batch_shards
+from spo_jax.sharding import check_rows, make_mesh, num_batch_shards, undivided_axes
 from spo_jax.trajectories import Replay, ReplayConfig, TrajectoryStore
 from spo_jax.types import Problem
 
@@ -139,6 +140,8 @@ def build_run_parts(
         max_completion_tokens=rollouts.max_dialogue_tokens,
         row_multiple=num_batch_shards(device_mesh),
     )
+    for bucket in buckets:
+        check_rows(device_mesh, num_rows=bucket.num_rows, row_length=bucket.row_length)
     sampling = build_sampling(
         stack,
         policy=policy,
@@ -149,6 +152,9 @@ def build_run_parts(
         mesh=placed_on,
         sampler_mesh=sampler_mesh,
     )
+    config = sampling.model.config
+    for sentence in undivided_axes(device_mesh, logical_axes(config), param_shapes(config)):
+        say(f"mesh: axis {sentence}")
     limit = rollouts.max_prompt_tokens
     train_problems = _spread(
         promptable(load_split(problems, problems.train_split), sampling, limit),

@@ -129,7 +129,7 @@ class BatchSettings:
       row_lengths: lengths a row (a prompt with its completions) is padded to. Few: each compiles
         the update once.
       tokens_per_micro_batch: row positions whose activations are held at once.
-      logits_chunk_tokens: completion tokens whose logits are held at once.
+      logits_chunk_tokens: completion tokens whose logits a device holds at once.
       loss_weights: of a sequence's loss, by source ('run:a') or its first word ('written'); 1
         where not given. How often a source is drawn is `ReplayConfig.source_weights`.
       num_passes: optimizer steps on each batch; above 1 is for clipped objectives such as PPO.

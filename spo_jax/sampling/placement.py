@@ -16,7 +16,6 @@ from spo_jax.models.transformer import (
     logical_axes,
     param_shapes,
 )
-from spo_jax.sampling.draw import DrawSettings
 from spo_jax.sampling.slots import Slots, empty_slots
 from spo_jax.sharding import (
     axis_rules,
@@ -57,12 +56,16 @@ class OnMesh(Anywhere):
         self._mesh, self._axes = mesh, logical_axes(config)
         shapes = param_shapes(config)
         self._rules = decoding_rules(axis_rules(mesh, self._axes, shapes))
-        by_slot = batch_sharding(mesh)
+        places: Any = batch_sharding(mesh)
         shardings = Slots(
-            cache_shardings(mesh, self._rules, cache_axes(config)),
-            *[by_slot] * 5,
-            DrawSettings(by_slot, by_slot, by_slot),
-            by_slot,
+            cache=cache_shardings(mesh, self._rules, cache_axes(config)),
+            token_B=places,
+            position_B=places,
+            drawn_B=places,
+            limit_B=places,
+            seed_B2=places,
+            settings=places,
+            active_B=places,
         )
         self._slots_shardings = shardings
         self._empty_slots = jax.jit(
