@@ -96,6 +96,7 @@ HOST_ONLY = ("types.py", "errors.py", "judging/", "trajectories/", "problems/", 
 LATE_IMPORTS = {
     ("tokenizers.py", "transformers"),
     ("models/pretrained.py", "huggingface_hub"),
+    ("models/attention.py", "spo_jax"),  # splash.py: Pallas for TPUs, which only they need
     ("judging/scoring_program.py", "math_verify"),
     ("judging/scoring_program.py", "reasoning_gym"),
     ("judging/program.py", "json"),  # stays out of programs that read standard input

@@ -26,9 +26,8 @@ _NATIVE = {"tpu": "splash", "gpu": "cudnn"}
 _CUDNN_MAX_HEAD_DIM = 128  # 256 from Hopper on
 
 _QUERY = ("batch", "length", "activation_heads", None)
-# Every query meets all keys of its row: their length is not split.
-_KEY = ("batch", None, "activation_kv_heads", None)
-_MASK = ("batch", "length", None)
+_KEY = ("batch", "key_length", "activation_kv_heads", None)
+_MASK = ("batch", "length", "key_length")
 
 
 class KernelChoice(NamedTuple):
@@ -134,6 +133,7 @@ def attention_rows(
     mask = None
     if name != "splash":
         mask = row_mask(positions_RL, segment_ids_RL, prefix_ids_RL, window)
+        mask = nn.with_logical_constraint(mask, _MASK)
     return AttentionRows(positions_RL, segment_ids_RL, prefix_ids_RL, mask, window, name)
 
 

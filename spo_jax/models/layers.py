@@ -137,8 +137,8 @@ class Attention(nn.Module):
             k = RMSNorm(c, axis="head_dim", name="key_norm")(k)
         q, k = rotate(q, (inputs.cos, inputs.sin)), rotate(k, (inputs.cos, inputs.sin))
         q = nn.with_logical_constraint(q, ("batch", "length", "activation_heads", None))
-        scale, soft_cap = c.query_scale, c.attention_soft_cap
         k, v = _over_whole_rows(k), _over_whole_rows(v)
+        scale, soft_cap = c.query_scale, c.attention_soft_cap
         if cache is None:
             assert inputs.rows is not None
             out = row_attention(q, k, v, inputs.rows, scale=scale, soft_cap=soft_cap)

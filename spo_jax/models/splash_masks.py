@@ -41,7 +41,7 @@ class RowIds(NamedTuple):
 
 # Where the arrays of `RowIds` lie, in logical axes.
 _ID = ("batch", "length")
-ID_AXES = RowIds(_ID, _ID, ("batch", None), _ID, _ID)  # type: ignore[arg-type]
+ID_AXES = RowIds(_ID, _ID, ("batch", "key_length"), _ID, _ID)  # type: ignore[arg-type]
 
 
 class Rule(NamedTuple):
