@@ -4,7 +4,6 @@ Every process calls these functions in the same order: they move data between de
 moved one by one, so that one of them at a time is there twice.
 """
 
-import math
 from typing import Any
 
 import jax
@@ -69,22 +68,30 @@ def params_to_local(params: Any, mesh: Mesh, axes: Any) -> Any:
 
 
 def to_host(array: Any) -> np.ndarray:
-    """The whole array in host memory, on every process; no device ever holds all of it if the
-    devices of a process divide one of its axes."""
+    """The whole array in host memory, on every process.
+
+    An array that is split stays split over the devices of each process, where they divide it: no
+    device need hold all of it.
+    """
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     mesh = make_local_mesh()
-    parts = math.prod(mesh.devices.shape)
-    split = [size % parts == 0 for size in array.shape]
-    axis = split.index(True) if any(split) else None
-    spec = PartitionSpec(*("data" if i == axis else None for i in range(array.ndim)))
-    return np.asarray(to_local(array, mesh, spec))
+    return np.asarray(to_local(array, mesh, _split_as(array, mesh)))
 
 
 def from_host(array: Any, sharding: NamedSharding) -> jax.Array:
     """An array that every process has whole, on a mesh of all; each places its own part."""
     array = np.asarray(array)
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def _split_as(array: jax.Array, mesh: Mesh) -> PartitionSpec:
+    """One of the axes that the array is split over already, if the mesh's devices divide it."""
+    names = array.sharding.spec if isinstance(array.sharding, NamedSharding) else ()
+    for axis, name in enumerate(names):
+        if name is not None and array.shape[axis] % mesh.size == 0:
+            return PartitionSpec(*[None] * axis, "data")
+    return PartitionSpec()
 
 
 def _by_process() -> dict[int, list[jax.Device]]:

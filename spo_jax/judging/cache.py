@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -34,15 +35,25 @@ class CachedJudge:
         remembered: other limits, another comparison or backend are another judge.
       path: JSON lines file, one verdict a line; created when missing. A last line torn by a crash
         is dropped: that program is judged again.
+      also: files of others who judge for the same run, read at the start; they may be written to
+        meanwhile.
     """
 
-    def __init__(self, judge: SubmitsPrograms, path: str | os.PathLike[str]):
+    def __init__(
+        self,
+        judge: SubmitsPrograms,
+        path: str | os.PathLike[str],
+        also: Iterable[str | os.PathLike[str]] = (),
+    ):
         self._judge = judge
         self._judge_identity = getattr(judge, "identity", "")
         self._path = Path(path)
         self._lock = threading.Lock()
         self._problem_hashes: dict[Problem, str] = {}
-        self._known = _read_records(self._path)
+        self._known: dict[str, Judgement] = {}
+        for file in also:
+            self._known |= _records_in(_whole_lines(Path(file)))
+        self._known |= _read_records(self._path)
         self._pending: dict[str, concurrent.futures.Future[Judgement]] = {}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("a", encoding="utf-8")
@@ -152,10 +163,18 @@ def _from_record(record: dict) -> Judgement:
 def _read_records(path: Path) -> dict[str, Judgement]:
     if not path.exists():
         return {}
-    text = path.read_text(encoding="utf-8")
-    whole, _, torn = text.rpartition("\n")
-    if torn:  # a line cut short by a crash would swallow the next one appended
-        os.truncate(path, len((whole + "\n").encode()) if whole else 0)
-    records = [json.loads(line) for line in whole.splitlines() if line]
+    whole = _whole_lines(path)
+    if len(whole) < path.stat().st_size:  # a line cut short by a crash would swallow the next one
+        os.truncate(path, len(whole))
+    return _records_in(whole)
+
+
+def _whole_lines(path: Path) -> bytes:
+    content = path.read_bytes()
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _records_in(lines: bytes) -> dict[str, Judgement]:
+    records = [json.loads(line) for line in lines.splitlines() if line]
     usable = [record for record in records if record.get("format") == _FORMAT]
     return {record["key"]: _from_record(record) for record in usable}

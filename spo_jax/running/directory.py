@@ -54,6 +54,10 @@ class RunDirectory:
         """Verdicts of the judge of one of the run's processes."""
         return self.path / (f"verdicts-{host}.jsonl" if host else "verdicts.jsonl")
 
+    def other_verdicts(self, host: int = 0) -> list[Path]:
+        """Verdicts of the run's other processes, of this attempt or an earlier one."""
+        return sorted({*self.path.glob("verdicts*.jsonl")} - {self.verdicts(host)})
+
     def evaluation_part(self, step: int, host: int) -> Path:
         """What one of the run's processes sampled of an evaluation."""
         return self.path / "evaluations" / "parts" / f"step_{step:08d}-{host}.jsonl"

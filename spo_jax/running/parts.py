@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import re
 from collections.abc import Sequence
 
 from jax.sharding import Mesh
@@ -43,21 +42,10 @@ from spo_jax.running.settings import (
     ProblemSource,
     RolloutSettings,
 )
+from spo_jax.running.writers import writer_id
 from spo_jax.sharding import check_rows, make_mesh, num_batch_shards, undivided_axes
 from spo_jax.trajectories import Replay, ReplayConfig, TrajectoryStore
 from spo_jax.types import Problem
-
-_WRITER = re.compile(r"main(-\d+)?")
-
-
-def writer_id(host: int) -> str:
-    """The folder of the store that one process of a run writes to."""
-    return f"main-{host}" if host else "main"
-
-
-def is_writer_of_run(name: str) -> bool:
-    """Whether a folder of the store is a run's own, of whichever of its processes."""
-    return _WRITER.fullmatch(name) is not None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -149,6 +137,7 @@ def build_run_parts(
         rollouts=rollouts,
         judge=judge,
         verdicts_path=str(directory.verdicts(hosts.index)),
+        other_verdicts=directory.other_verdicts(hosts.index),
         mesh=placed_on,
         sampler_mesh=sampler_mesh,
     )
@@ -161,7 +150,7 @@ def build_run_parts(
         problems.max_problems,
     )
     eval_problems = promptable(load_split(problems, problems.eval_split), sampling, limit)
-    store = TrajectoryStore(directory.store_url, writer_id=writer_id(hosts.index))
+    store = TrajectoryStore(directory.store_url, writer_id=writer_id(hosts))
     actor = Actor(
         sampling.worker,
         sampling.prompter,

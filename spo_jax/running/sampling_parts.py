@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 
@@ -55,6 +56,7 @@ def build_sampling(
     rollouts: RolloutSettings,
     judge: JudgeSettings | Verifier,
     verdicts_path: str,
+    other_verdicts: Sequence[str | os.PathLike[str]] = (),
     mesh: Mesh | None = None,
     sampler_mesh: Mesh | None = None,
 ) -> SamplingParts:
@@ -70,7 +72,7 @@ def build_sampling(
         )
     # The judge comes first: its refusal on a machine without a sandbox should not take a minute,
     # and its processes start before JAX has threads.
-    asked, remembering = _start_judge(stack, judge, verdicts_path)
+    asked, remembering = _start_judge(stack, judge, verdicts_path, other_verdicts)
     tokenizer = load_tokenizer(policy.path)
     prompter = Prompter(tokenizer, prompt, rollouts.stop_at)
     pretrained = load_source(policy, mesh)
@@ -95,7 +97,10 @@ def build_sampling(
 
 
 def _start_judge(
-    stack: contextlib.ExitStack, judge: JudgeSettings | Verifier, verdicts_path: str
+    stack: contextlib.ExitStack,
+    judge: JudgeSettings | Verifier,
+    verdicts_path: str,
+    other_verdicts: Sequence[str | os.PathLike[str]],
 ) -> tuple[ProgramJudge | VerifierJudge, SubmitsAnswers]:
     """The judge, and the same with a memory. A verifier says the same twice and needs none."""
     if not isinstance(judge, JudgeSettings):
@@ -103,7 +108,8 @@ def _start_judge(
         return verifier, verifier
     pool = start_pool(judge)
     stack.push(pool)
-    return pool, stack.enter_context(contextlib.closing(CachedJudge(pool, verdicts_path)))
+    cached = CachedJudge(pool, verdicts_path, also=other_verdicts)
+    return pool, stack.enter_context(contextlib.closing(cached))
 
 
 def start_pool(settings: JudgeSettings) -> ProgramJudge:

@@ -30,9 +30,15 @@ from spo_jax.reporting.clock import PhaseClock
 from spo_jax.reporting.progress import Progress, say
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.hosts import Hosts
-from spo_jax.running.parts import RunParts, is_writer_of_run
+from spo_jax.running.parts import RunParts
 from spo_jax.running.requirements import check_sources
 from spo_jax.running.stopping import Stopped, StopRequest
+from spo_jax.running.writers import (
+    is_writer_of_run,
+    next_generation,
+    saved_writers,
+    writer_id,
+)
 from spo_jax.trajectories import ONLINE_SOURCES, DrawnGroup, Watermark
 from spo_jax.types import Problem
 
@@ -62,6 +68,7 @@ class Session:
         self._evaluation = evaluation
         self._hosts = hosts
         self._mark: Watermark | None = None
+        self._generation = 0
         self._behavior: Any = None
         self._policy_version = 0
         self._reference = parts.reference
@@ -84,6 +91,8 @@ class Session:
             self.state = restored.state
             self._policy_version = restored.host_state["policy_version"]
             parts.replay.load_state_dict(restored.host_state["replay"])
+            self._generation = next_generation(self._hosts, restored.host_state.get("writers", {}))
+            parts.store.write_as(writer_id(self._hosts, self._generation))
             self._rewind(parts.replay.watermark)
             self._restore_reference(restored.host_state)
             self._pin(restored.host_state)
@@ -371,6 +380,7 @@ class Session:
             "policy_version": self._policy_version,
             "reference_version": self._reference_version,
             "running_values": values.state_dict() if values is not None else {},
+            "writers": saved_writers(self._hosts, self._generation),
             "replay": self._parts.replay.state_dict(self._agree_on_watermark()),
         }
 

@@ -143,6 +143,12 @@ class TrajectoryStore:
         own = self._own_id()
         self._committed.rewind(watermark, lambda writer: writer == own or also(writer))
 
+    def write_as(self, writer_id: str) -> None:
+        """From now on this process writes to another folder."""
+        check_word(writer_id, "writer_id")
+        self._own_id()  # raises for a store that was opened to read
+        self.writer_id = writer_id
+
     def own_commits(self) -> dict[str, int]:
         """How many commits of each of this writer's streams count: its part of a watermark."""
         mark, own = self.watermark().as_dict(), self._own_id()

@@ -96,3 +96,20 @@ def test_identity_of_a_judge_names_what_verdicts_depend_on():
     ]
     assert len(set(identities)) == len(identities)
     assert identity() == identities[0]
+
+
+def test_verdicts_of_others_of_the_run_are_known_and_their_torn_lines_left_alone(tmp_path):
+    ours, theirs = tmp_path / "verdicts.jsonl", tmp_path / "verdicts-1.jsonl"
+    judge = CountingJudge()
+    first = CachedJudge(judge, theirs)
+    expected = first.submit(PROBLEM, "code").result()
+    first.close()
+    with theirs.open("ab") as file:
+        file.write(b'{"format": 2, "key": "being writ')
+    before = theirs.read_bytes()
+    second = CachedJudge(judge, ours, also=[theirs])
+    assert second.submit(PROBLEM, "code").result() == expected
+    second.close()
+    assert judge.programs == ["code"]
+    assert theirs.read_bytes() == before
+    assert ours.read_bytes() == b""

@@ -169,6 +169,27 @@ def test_rewinding_leaves_other_writers_alone(url, trajectory):
     assert ids(b) == ["a", "b"]
 
 
+def test_processes_of_one_run_rewind_each_other_and_write_on_elsewhere(url, trajectory):
+    """Commit 1 of either is past the checkpoint; the run goes on as one process."""
+    a, b = (TrajectoryStore(url, writer_id=name) for name in ("run-a", "run-b"))
+    marks = []
+    for number in range(2):
+        a.append([trajectory(f"a{number}")])
+        b.append([trajectory(f"b{number}")])
+        marks.append(a.watermark())
+    TrajectoryStore(url, writer_id="other").append([trajectory("other")])
+    assert a.own_commits() == {"trajectories/run-a": 2}
+    resumed = TrajectoryStore(url, writer_id="run-a")
+    resumed.write_as("run-c")
+    resumed.rewind(marks[0], also=lambda name: name.startswith("run-"))
+    assert ids(resumed) == ["other", "a0", "b0"]
+    assert resumed.append([trajectory("a1"), trajectory("b1")]).created
+    assert ids(resumed) == ["other", "a0", "b0", "a1", "b1"]
+    assert sorted(ids(TrajectoryStore(url))) == ["a0", "a1", "b0", "b1", "other"]
+    with pytest.raises(UserError, match="to read only"):
+        TrajectoryStore(url).write_as("run-d")
+
+
 def test_unacknowledged_redone_rows_with_other_contents_are_reported(url, trajectory, caplog):
     TrajectoryStore(url, writer_id="w").append([trajectory("t")], commit=0)
     with caplog.at_level(logging.WARNING):

@@ -1,0 +1,157 @@
+"""Two processes with four devices each do what one with eight does, also through a resume.
+
+The whole command on loopback, with Gloo between the processes; minutes:
+`pytest -m slow tests/running/test_two_processes.py`. The short form is `test_two_learners.py`.
+"""
+
+import importlib.util
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spo_jax.reporting.metrics import read_metrics
+from spo_jax.trajectories import TrajectoryStore
+
+HERE = Path(__file__).parent
+NUM_UPDATES = 6
+# Of 1e-6 in float32 sums that are added up in another order, six Adam steps of 5e-3 make more.
+TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
+SAME = ("loss/true", "optimizer/grad_norm", "policy/entropy", "q/initial_value")
+EXACT = ("sampling/reward_mean", "sampling/completion_tokens", "policy/version", "data/sequences")
+
+pytestmark = pytest.mark.slow
+
+
+def _processes():
+    spec = importlib.util.spec_from_file_location("processes", HERE / "processes.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+processes = _processes()
+
+
+@pytest.fixture(scope="module")
+def launch(tmp_path_factory, uniform_checkpoint):
+    """Starts the tiny task in so many processes; one process has eight devices, two have four."""
+    cache_dir = tmp_path_factory.mktemp("cache")
+
+    def start(run_dir, num_processes, *more, num_updates=NUM_UPDATES):
+        command = [
+            *("-m", "spo_jax.main", "train", "--distributed", "--host_timeout_secs=20"),
+            f"--gin_file={processes.ROOT / 'configs' / 'runs' / 'tiny_task.gin'}",
+            f"--run_dir={run_dir}",
+            f"--gin.ModelSource.path='{uniform_checkpoint}'",
+            f"--gin.train.num_updates={num_updates}",
+            "--gin.train.checkpoint_every=2",
+            "--gin.train.policy_sync_every=2",
+            "--gin.train.mesh=@MeshShape()",
+            "--gin.MeshShape.fsdp=2",
+            "--gin.EvaluationSettings.num_samples=10",
+            *more,
+        ]
+        log_dir = run_dir.parent / f"logs{num_processes}.{time.monotonic_ns()}"
+        return processes.start(command, num_processes, log_dir, cache_dir=cache_dir), log_dir
+
+    return start
+
+
+def finish(started):
+    running, log_dir = started
+    assert processes.wait(running) == [0] * len(running), processes.logs(log_dir)
+
+
+def wait_for_updates(started, run_dir, count):
+    """Until so many updates have a line in the metrics file."""
+    running, log_dir = started
+    metrics = run_dir / "metrics.jsonl"
+    while not metrics.exists() or metrics.read_bytes().count(b'"kind": "train"') < count:
+        assert all(process.poll() is None for process in running), processes.logs(log_dir)
+        time.sleep(0.02)
+
+
+def kill(started):
+    for process in started[0]:
+        process.send_signal(signal.SIGKILL)
+    processes.wait(started[0])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, launch):
+    """The run of one process that nobody interrupted."""
+    run_dir = tmp_path_factory.mktemp("whole") / "run"  # the name is part of every id
+    finish(launch(run_dir, 1))
+    return run_dir
+
+
+def trajectories(run_dir):
+    rows = TrajectoryStore(str(run_dir)).read()
+    return {t.trajectory_id: (t.completion_tokens.tolist(), t.reward) for t in rows}
+
+
+def assert_same_run(left, right):
+    assert trajectories(left) == trajectories(right)
+    ours, theirs = read_metrics(left, "train"), read_metrics(right, "train")
+    assert [r["step"] for r in ours] == [r["step"] for r in theirs] == [*range(1, NUM_UPDATES + 1)]
+    for name in SAME:
+        values = [[record[name] for record in records] for records in (ours, theirs)]
+        np.testing.assert_allclose(*values, **TOLERANCE, err_msg=name)
+    for name in EXACT:
+        assert [r[name] for r in ours] == pytest.approx([r[name] for r in theirs]), name
+    evaluations = [read_metrics(run_dir, "eval") for run_dir in (left, right)]
+    passes = [
+        [r["eval/pass@1"] for r in records if r["step"] in (0, NUM_UPDATES)]
+        for records in evaluations
+    ]
+    assert passes[0] == passes[1]
+
+
+def test_two_processes_give_the_numbers_of_one(launch, whole, tmp_path):
+    finish(launch(tmp_path / "run", 2))
+    assert_same_run(tmp_path / "run", whole)
+    writers = {path.name for path in (tmp_path / "run" / "trajectories").iterdir()}
+    assert writers == {"main-0-0of2", "main-0-1of2"}
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_killed_run_goes_on_with_another_number_of_processes(
+    launch, whole, tmp_path, before, after
+):
+    """Update 3 is past the checkpoint of update 2: what it collected is collected again."""
+    run_dir = tmp_path / "run"
+    started = launch(run_dir, before)
+    wait_for_updates(started, run_dir, 3)
+    kill(started)
+    saved = sorted(path.name for path in (run_dir / "checkpoints").glob("*/manifest.json"))
+    assert saved, "killed before the first checkpoint"
+    finish(launch(run_dir, after))
+    assert_same_run(run_dir, whole)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_the_others_end_with_an_error_when_a_process_dies(launch, tmp_path, victim):
+    started = launch(tmp_path / "run", 2, num_updates=1000)
+    wait_for_updates(started, tmp_path / "run", 1)
+    running, log_dir = started
+    running[victim].send_signal(signal.SIGKILL)
+    survivor = 1 - victim
+    try:
+        assert running[survivor].wait(timeout=90) == 1, processes.logs(log_dir)
+    finally:
+        kill(started)
+    said = (log_dir / f"process{survivor}.log").read_text()
+    assert f"error: process {victim} of 2" in said, said[-4000:]
+
+
+def test_sigterm_of_one_process_stops_all_after_the_same_update(launch, tmp_path):
+    run_dir = tmp_path / "run"
+    started = launch(run_dir, 2, "--gin.train.checkpoint_every=1000", num_updates=1000)
+    wait_for_updates(started, run_dir, 1)
+    started[0][1].send_signal(signal.SIGTERM)
+    assert processes.wait(started[0], timeout=120) == [130, 130], processes.logs(started[1])
+    (checkpoint,) = (run_dir / "checkpoints").iterdir()
+    assert int(checkpoint.name) == read_metrics(run_dir, "train")[-1]["step"]
