@@ -5,7 +5,7 @@ import functools
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from spo_jax.models.transformer import (
     Params,
@@ -99,8 +99,11 @@ class OnMesh(Anywhere):
 
 
 def _abstract(shapes: Any, shardings: Any) -> Any:
-    return jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        shapes,
-        shardings,
-    )
+    """`shardings` may say one thing for a whole subtree of `shapes`."""
+
+    def placed(sharding: NamedSharding, part: Any) -> Any:
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), part
+        )
+
+    return jax.tree.map(placed, shardings, shapes)
