@@ -87,9 +87,10 @@ def _learner_knobs(planned: Planned) -> list[Knob]:
     if plan.config.remat_policy != "full":
         found.append(_config("ModelSource.remat_policy", remat_policy="full"))
     shards = mesh["data"] * mesh["fsdp"]
-    least = shards * plan.row_length
-    if plan.tokens_per_micro_batch > least:
-        found.append(_field("BatchSettings.tokens_per_micro_batch", tokens_per_micro_batch=least))
+    if planned.bucket_rows > shards:
+        # So few tokens mean one row a shard, of this mesh and of any other.
+        one_row = plan.row_length
+        found.append(_field("BatchSettings.tokens_per_micro_batch", tokens_per_micro_batch=one_row))
     if plan.chunk_tokens > 256:
         found.append(
             _field("BatchSettings.logits_chunk_tokens", chunk_tokens=plan.chunk_tokens // 4)
@@ -133,7 +134,6 @@ def _config(binding: str, **change: str) -> Knob:
 
 def _mesh(**sizes: int) -> Knob:
     def turn(plan: Plan) -> Plan:
-        # A row per shard stays a row per shard.
         return dataclasses.replace(plan, mesh={**plan.mesh, **sizes})
 
     return Knob(" ".join(f"MeshShape.{axis}={size}" for axis, size in sizes.items()), turn)

@@ -135,7 +135,7 @@ def test_knobs_concern_what_does_not_fit():
     names = [knob.bindings for knob in knobs_for(learner)]
     assert names[:2] == [
         "ModelSource.remat_policy='full'",
-        "BatchSettings.tokens_per_micro_batch=256",
+        "BatchSettings.tokens_per_micro_batch=64",
     ]
     assert "MeshShape.data=1 MeshShape.fsdp=2 MeshShape.tensor=2" in names
     sampler = make_planned([Compiled("decode", temp_bytes=20 * GIB)])
