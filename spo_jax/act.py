@@ -24,7 +24,6 @@ from spo_jax.reporting.progress import format_secs, say
 from spo_jax.running.actor_building import build_loop
 from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.sampling_parts import SamplingParts, build_sampling, load_train_problems
-from spo_jax.running.writers import WRITER_ID
 from spo_jax.running.settings import (
     BatchSettings,
     EngineSettings,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import spo_jax
+from spo_jax.commands.absent_tpus import quiet_absent_tpus
 from spo_jax.commands.huge_pages import restart_with_huge_pages
 from spo_jax.errors import UserError, nearest
 
@@ -27,6 +28,7 @@ COMMANDS = {
     "problems": "problems",
     "trajectories": "trajectories",
     "report": "report",
+    "plan": "plan",
     "doctor": "doctor",
 }
 # Words that may follow a command -> a module of the same form.
@@ -97,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console command."""
     if argv is None and sys.argv[1:2] and sys.argv[1] in COMPUTES:
         restart_with_huge_pages()
+    quiet_absent_tpus()
     try:
         status = run(sys.argv[1:] if argv is None else argv)
     except UserError as error:

@@ -56,6 +56,7 @@ SIBLINGS = {
     ("sharding", "models"),
     ("placement", "sharding"),
     ("models", "placement"),
+    ("planning", "acting"),  # the annotation step is compiled as it is run
     ("train", "running"),
     ("evaluate", "running"),
     ("ray_actors", "act"),

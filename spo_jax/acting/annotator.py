@@ -13,12 +13,20 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spo_jax.learning import RowBucket, make_batch
+from spo_jax.learning.batch import empty_micro_batch
 from spo_jax.models import Transformer
 from spo_jax.models.transformer import logical_axes, param_shapes
 from spo_jax.packing import PackedRows
 from spo_jax.placement import from_host
 from spo_jax.scoring import score_rows
-from spo_jax.sharding import AxisRules, axis_rules, batch_sharding, on_mesh, replicated
+from spo_jax.sharding import (
+    AxisRules,
+    axis_rules,
+    batch_sharding,
+    on_mesh,
+    param_shardings,
+    replicated,
+)
 from spo_jax.trajectories import DrawnGroup, TrajectoryStore
 from spo_jax.types import ReferenceLogprobs
 
@@ -55,7 +63,7 @@ class ReferenceScorer:
         self._buckets = buckets
         self._pad_id = pad_id
         self._mesh = mesh
-        config = model.config
+        self._config = config = model.config
         self._rules: AxisRules = ()
         if mesh is not None:
             self._rules = axis_rules(mesh, logical_axes(config), param_shapes(config))
@@ -83,6 +91,22 @@ class ReferenceScorer:
                 if name
             ]
         return scored
+
+    def lowered(self, bucket: RowBucket) -> jax.stages.Lowered:
+        """The program for rows of the bucket, traced from shapes alone; the mesh must be given."""
+        assert self._mesh is not None
+        rows_sharding = batch_sharding(self._mesh)
+        rows = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows_sharding),
+            empty_micro_batch(bucket, frozenset()).rows,
+        )
+        params = jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            param_shapes(self._config),
+            param_shardings(self._mesh, logical_axes(self._config), param_shapes(self._config)),
+        )
+        with on_mesh(self._mesh, self._rules):
+            return self._score.lower(params, rows)
 
     def _scored(self, params: Any, rows: PackedRows) -> np.ndarray:
         if self._mesh is None:

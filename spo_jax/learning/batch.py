@@ -134,6 +134,11 @@ def make_batch(
     )
 
 
+def empty_micro_batch(bucket: RowBucket, needs: frozenset[str]) -> MicroBatch:
+    """Returns a micro-batch of no sequences: its shapes are those of every batch of the bucket."""
+    return _micro_batch(bucket, [], 0, needs, {})
+
+
 def _check_reference(group: Group, reference_id: str | None, needs: frozenset[str]) -> None:
     """After the reference has moved, what the one before said of a trajectory is wrong."""
     reads = needs & {"ref_logprobs", "initial_value"}

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from spo_jax.errors import UserError
-from spo_jax.learning.batch import Batch, MicroBatch
+from spo_jax.learning.batch import Batch, MicroBatch, empty_micro_batch
+from spo_jax.learning.layout import RowBucket
 from spo_jax.learning.optimizer import AdamW, Optimizer
 from spo_jax.learning.state import CriticState, Trained, TrainState
 from spo_jax.models.transformer import Params, Transformer, logical_axes, param_shapes
@@ -192,6 +193,29 @@ class Learner:
             self._shardings,
         )
 
+    def lowered(self, bucket: RowBucket) -> dict[str, jax.stages.Lowered]:
+        """The programs of an update, traced from shapes alone: no array is made anywhere.
+
+        Returns:
+          'accumulate', which adds one micro-batch of the bucket to the gradients, and 'apply'.
+        """
+        state = self.abstract_state()
+        params = (state.params, state.critic.params if state.critic else None)
+        micro_batch = _abstract(
+            empty_micro_batch(bucket, self.objective.needs), batch_sharding(self.mesh)
+        )
+        with on_mesh(self.mesh, self._policy.rules):
+            self._learn_metric_names(params, micro_batch, state.step)
+            sums = jax.eval_shape(self._zero_sums)
+            everywhere = replicated(self.mesh)
+            sums = _Sums(
+                jax.tree.map(_abstract, sums.grads, self._sums_sharding.grads),
+                *(_abstract(rest, everywhere) for rest in sums[1:]),
+            )
+            accumulate = self._accumulate.lower(params, sums, micro_batch, state.step)
+            apply = self._apply_first.lower(state, sums, 0, self._num_passes == 1)
+        return {"accumulate": accumulate, "apply": apply}
+
     def update(self, state: TrainState, batch: Batch) -> Updated:
         """One update on all micro-batches together: an optimizer step for each pass over them.
 
@@ -256,10 +280,13 @@ class Learner:
         return jax.tree.map(lambda array: from_host(array, sharding), micro_batch)
 
     def _first_sums(self, params: Any, micro_batch: MicroBatch, step: jax.Array) -> _Sums:
+        self._learn_metric_names(params, micro_batch, step)
+        return self._zeros()
+
+    def _learn_metric_names(self, params: Any, micro_batch: MicroBatch, step: Any) -> None:
         if self._metric_names is None:
             output = jax.eval_shape(self._score, params, micro_batch, step)[1][0]
             self._metric_names = tuple(output.metrics)
-        return self._zeros()
 
     def _zero_sums(self) -> _Sums:
         def zero() -> jax.Array:
@@ -341,6 +368,13 @@ class Learner:
             state._replace(key=None),
         )
         return old_or_new._replace(key=state.key), _StepReport(is_finite, report, sums.metrics)
+
+
+def _abstract(tree: Any, sharding: NamedSharding) -> Any:
+    """Shapes of the arrays of a tree, all in one place."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+    )
 
 
 def _initial_values(batch: Batch, outputs: Sequence[_RowOutputs]) -> dict[str, float]:

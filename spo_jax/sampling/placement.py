@@ -5,7 +5,7 @@ import functools
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from spo_jax.models.transformer import (
     Params,
@@ -67,14 +67,25 @@ class OnMesh(Anywhere):
             settings=places,
             active_B=places,
         )
+        self._slots_shardings = shardings
         self._empty_slots = jax.jit(
             functools.partial(empty_slots, model),
             static_argnums=(0, 1, 2),
             out_shardings=shardings,
         )
         make = functools.partial(decode_params, config)
-        unstacked = param_shardings(mesh, decode_axes(config), jax.eval_shape(make, shapes))
-        self._decode_params = jax.jit(make, out_shardings=unstacked)
+        self._decode_shapes = jax.eval_shape(make, shapes)
+        self._unstacked = param_shardings(mesh, decode_axes(config), self._decode_shapes)
+        self._decode_params = jax.jit(make, out_shardings=self._unstacked)
+
+    def abstract_params(self) -> Params:
+        """What `decode_params` gives, as shape structs with shardings."""
+        return _abstract(self._decode_shapes, self._unstacked)
+
+    def abstract_slots(self, num_slots: int, length: int, cache_dtype: str) -> Slots:
+        """What `empty_slots` gives, as shape structs with shardings."""
+        make = functools.partial(empty_slots, self._model, num_slots, length, cache_dtype)
+        return _abstract(jax.eval_shape(make), self._slots_shardings)
 
     def decode_params(self, params: Params) -> Params:
         with self.context():
@@ -85,3 +96,14 @@ class OnMesh(Anywhere):
 
     def context(self) -> contextlib.AbstractContextManager[None]:
         return on_mesh(self._mesh, self._rules)
+
+
+def _abstract(shapes: Any, shardings: Any) -> Any:
+    """`shardings` may say one thing for a whole subtree of `shapes`."""
+
+    def placed(sharding: NamedSharding, part: Any) -> Any:
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), part
+        )
+
+    return jax.tree.map(placed, shardings, shapes)

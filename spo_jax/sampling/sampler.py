@@ -153,6 +153,44 @@ class Sampler:
         }
         return [[finished[r, s] for s in range(len(q.seeds))] for r, q in enumerate(requests)]
 
+    def abstract_arrays(self) -> tuple[Params, Slots]:
+        """Parameters and slots of a call with the longest prompts, as shapes; needs a mesh."""
+        assert isinstance(self.placement, OnMesh)
+        length = self.padded_prompt_tokens(self.max_prompt_tokens) + self.max_completion_tokens
+        slots = self.placement.abstract_slots(self.num_slots, length, self.cache_dtype)
+        return self.placement.abstract_params(), slots
+
+    def lowered(self) -> dict[str, jax.stages.Lowered]:
+        """The programs for the longest prompts, traced from shapes alone; needs a mesh.
+
+        Returns:
+          'prefill', of one batch of prompts, and 'decode', `steps_per_call` steps of all slots.
+        """
+        params, slots = self.abstract_arrays()
+        assert self.mesh is not None
+        width = self.padded_prompt_tokens(self.max_prompt_tokens)
+        tokens_PW = jax.ShapeDtypeStruct((self.prefill_batch, width), np.int32)
+        count = jax.ShapeDtypeStruct((), np.int32)
+        with self.placement.context():
+            return {
+                "prefill": prefill.lower(
+                    params,
+                    tokens_PW,
+                    count,
+                    model=self.model,
+                    chunk=self.prefill_chunk,
+                    cache_dtype=self.cache_dtype,
+                ),
+                "decode": generate.lower(
+                    params,
+                    slots,
+                    count,
+                    model=self.model,
+                    eos_ids=self.eos_ids,
+                    num_steps=self.steps_per_call,
+                ),
+            }
+
     def warm_up(self, params: Params) -> None:
         """Compiles the programs of every prompt bucket by drawing one token each."""
         for length in self.prompt_buckets:

@@ -1,0 +1,249 @@
+"""Counts of a compiled program: small texts, and a scanned model against its unrolled twin."""
+
+# ruff: noqa: E501 (lines of HLO)
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from spo_jax.learning import AdamW, Learner, RowBucket
+from spo_jax.models import Transformer
+from spo_jax.models.testing import tiny_config
+from spo_jax.objectives import PPO, SoftPolicyOptimization
+from spo_jax.planning.costs import program_costs
+from spo_jax.planning.hlo import Array, parse_hlo
+from spo_jax.sharding import make_mesh
+
+# A loop of 5 trips (1, 3, 5, 7, 9 of range(1, 11, 2)) in a loop of 3, as XLA prints it for TPUs.
+NESTED = """\
+HloModule jit_f, is_scheduled=true, entry_computation_layout={(f32[8,4]{1,0})->f32[8,4]{1,0}}
+
+%inner_condition (p.1: (s32[], f32[8,4])) -> pred[] {
+  %last.1 = s32[]{:T(128)} constant(11)
+  %p.1 = (s32[]{:T(128)}, f32[8,4]{1,0:T(8,128)}) parameter(0)
+  %i.1 = s32[]{:T(128)} get-tuple-element(%p.1), index=0
+  ROOT %lt.1 = pred[]{:T(512)} compare(%i.1, %last.1), direction=LT
+}
+
+%add.1 (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  %b = f32[] parameter(1)
+  ROOT %sum = f32[] add(%a, %b)
+}
+
+%inner_body (p.2: (s32[], f32[8,4])) -> (s32[], f32[8,4]) {
+  %p.2 = (s32[]{:T(128)}, f32[8,4]{1,0:T(8,128)}) parameter(0)
+  %i.2 = s32[]{:T(128)} get-tuple-element(%p.2), index=0
+  %x.2 = f32[8,4]{1,0:T(8,128)} get-tuple-element(%p.2), index=1
+  %step.2 = s32[]{:T(128)} constant(2)
+  %next.2 = s32[]{:T(128)} add(%i.2, %step.2)
+  %dot.2 = f32[8,8]{1,0:T(8,128)} dot(%x.2, %x.2), lhs_contracting_dims={1}, rhs_contracting_dims={1}
+  %sum.2 = f32[8,8]{1,0:T(8,128)} all-reduce(%dot.2), channel_id=1, replica_groups=mesh['axis_0'=16,'axis_1'=4] {'axis_0':(2)8}, use_global_device_ids=true, to_apply=%add.1
+  %y.2 = f32[8,4]{1,0:T(8,128)} slice(%sum.2), slice={[0:8], [0:4]}
+  ROOT %out.2 = (s32[]{:T(128)}, f32[8,4]{1,0:T(8,128)}) tuple(%next.2, /*index=1*/%y.2)
+}
+
+%outer_condition (p.3: (s32[], f32[8,4])) -> pred[] {
+  %p.3 = (s32[], f32[8,4]{1,0}) parameter(0)
+  ROOT %unknown = pred[] get-tuple-element(%p.3), index=0
+}
+
+%outer_body (p.4: (s32[], f32[8,4])) -> (s32[], f32[8,4]) {
+  %p.4 = (s32[], f32[8,4]{1,0}) parameter(0)
+  %i.4 = s32[] get-tuple-element(%p.4), index=0
+  %x.4 = f32[8,4]{1,0} get-tuple-element(%p.4), index=1
+  %first.4 = s32[] constant(1)
+  %init.4 = (s32[], f32[8,4]{1,0}) tuple(%first.4, %x.4)
+  %while.4 = (s32[], f32[8,4]{1,0}) while(%init.4), condition=%inner_condition, body=%inner_body
+  %x.5 = f32[8,4]{1,0} get-tuple-element(%while.4), index=1
+  ROOT %out.4 = (s32[], f32[8,4]{1,0}) tuple(%i.4, %x.5)
+}
+
+ENTRY %main (x.0: f32[8,4]) -> f32[8,4] {
+  %x.0 = f32[8,4]{1,0} parameter(0)
+  %zero = s32[] constant(0)
+  %init = (s32[], f32[8,4]{1,0}) tuple(%zero, %x.0)
+  %while = (s32[], f32[8,4]{1,0}) while(%init), condition=%outer_condition, body=%outer_body, OUTER
+  ROOT %out = f32[8,4]{1,0} get-tuple-element(%while), index=1
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("outer", "dynamic_trips"),
+    [('backend_config={"known_trip_count":{"n":"3"}}', 7), ("metadata={}", 3)],
+    ids=["known", "dynamic"],
+)
+def test_nested_loops_multiply(outer, dynamic_trips):
+    text = NESTED.replace("OUTER", outer)
+    costs = program_costs(text, num_devices=64, dynamic_trips=dynamic_trips)
+    runs, size = 3 * 5, 8 * 8 * 4
+    assert costs.flops == runs * 2 * 8 * 8 * 4
+    reduced = costs.collectives["all-reduce"]
+    assert (reduced.count, reduced.payload_bytes) == (runs, runs * size)
+    assert reduced.wire_bytes == pytest.approx(runs * size * 2 * 7 / 8)
+
+
+def entry(*lines: str) -> str:
+    body = "\n".join(f"  {line}" for line in lines)
+    return f"HloModule m\n\nENTRY %main (p: bf16[16,128]) -> bf16[16,128] {{\n{body}\n}}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "payload", "wire"),
+    [
+        (
+            "%g = bf16[64,128]{1,0} all-gather(%p), channel_id=1, replica_groups=[16,4]<=[64], "
+            "dimensions={0}",
+            "all-gather",
+            16384,
+            12288,
+        ),
+        (
+            "%g = (bf16[16,128]{1,0}, bf16[64,128]{1,0}) all-gather-start(%p), "
+            "replica_groups={{0,1,2,3},{4,5,6,7}}, dimensions={0}",
+            "all-gather",
+            16384,
+            12288,
+        ),
+        (
+            "%g = bf16[4,128]{1,0} reduce-scatter(%p), replica_groups={{0,1,2,3}}, dimensions={0}",
+            "reduce-scatter",
+            4096,
+            3072,
+        ),
+        (
+            "%g = (bf16[16,128]{1,0}, bf16[16,128]{1,0}, u32[], u32[]) "
+            "collective-permute-start(%p), source_target_pairs={{0,1},{1,0}}",
+            "collective-permute",
+            4096,
+            4096,
+        ),
+        ("%g = bf16[16,128]{1,0} all-to-all(%p), dimensions={0}", "all-to-all", 4096, 3584),
+    ],
+)
+def test_collectives_by_kind(line, kind, payload, wire):
+    done = "%d = bf16[16,128]{1,0} all-gather-done(%g)"
+    text = entry("%p = bf16[16,128]{1,0} parameter(0)", line, f"ROOT {done}")
+    costs = program_costs(text, num_devices=8)
+    assert set(costs.collectives) == {kind}
+    traffic = costs.collectives[kind]
+    assert (traffic.payload_bytes, traffic.wire_bytes, traffic.count) == (payload, wire, 1)
+
+
+def test_a_fused_reduce_scatter_is_no_all_reduce():
+    fused = """\
+HloModule m
+
+%all-reduce-scatter.1 (q: bf16[16,128]) -> bf16[4,128] {
+  %q = bf16[16,128]{1,0} parameter(0)
+  %r = bf16[16,128]{1,0} all-reduce(%q), replica_groups={{0,1,2,3}}, to_apply=%add
+  %zero = s32[] constant(0)
+  ROOT %s = bf16[4,128]{1,0} dynamic-slice(%r, %zero, %zero), dynamic_slice_sizes={4,128}
+}
+
+ENTRY %main (p: bf16[16,128]) -> bf16[4,128] {
+  %p = bf16[16,128]{1,0} parameter(0)
+  ROOT %f = bf16[4,128]{1,0} fusion(%p), kind=kCustom, calls=%all-reduce-scatter.1
+}
+"""
+    (pair,) = program_costs(fused, num_devices=4).collectives.items()
+    assert pair[0] == "reduce-scatter"
+    assert (pair[1].payload_bytes, pair[1].wire_bytes) == (4096, 3072)
+
+
+def test_slices_of_a_stack_are_read_not_the_stack():
+    text = """\
+HloModule m
+
+%fused (stack: f32[32,1024], i: s32[], into: f32[32,1024]) -> f32[32,1024] {
+  %stack = f32[32,1024]{1,0} parameter(0)
+  %i = s32[] parameter(1)
+  %into = f32[32,1024]{1,0} parameter(2)
+  %zero = s32[] constant(0)
+  %row = f32[1,1024]{1,0} dynamic-slice(%stack, %i, %zero), dynamic_slice_sizes={1,1024}
+  ROOT %out = f32[32,1024]{1,0} dynamic-update-slice(%into, %row, %i, %zero)
+}
+
+ENTRY %main (a: f32[32,1024], b: s32[], c: f32[32,1024]) -> f32[32,1024] {
+  %a = f32[32,1024]{1,0} parameter(0)
+  %b = s32[] parameter(1)
+  %c = f32[32,1024]{1,0} parameter(2)
+  ROOT %f = f32[32,1024]{1,0} fusion(%a, %b, %c), kind=kLoop, calls=%fused
+}
+"""
+    assert program_costs(text, num_devices=1).hbm_bytes == 2 * 4096 + 4
+
+
+def test_a_convolution_counts_the_taps_that_meet_an_input():
+    """As TPUs write a product over heads: of 63 taps for every output, one meets an input."""
+    text = """\
+HloModule m
+
+ENTRY %main (x: bf16[64,16], w: bf16[16,32,8]) -> bf16[64,32,8] {
+  %x = bf16[64,1,16]{2,1,0} parameter(0)
+  %w = bf16[16,32,8]{2,1,0} parameter(1)
+  ROOT %y = bf16[64,32,8]{2,1,0} convolution(%x, %w), window={size=32 pad=31_31 rhs_reversal=1}, dim_labels=b0f_i0o->b0f
+}
+"""
+    assert program_costs(text, num_devices=1).flops == 2 * 64 * 32 * 8 * 16
+
+
+def test_shapes_and_memory_spaces():
+    text = entry(
+        "%p = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} parameter(0)",
+        "ROOT %t = (bf16[16,128]{1,0}, pred[<=7]{0}, s4[8]{0}) custom-call(%p)",
+    )
+    main = parse_hlo(text).computations["main"]
+    assert main.instructions["p"].shapes == (Array("bf16", (16, 128), in_hbm=False),)
+    assert main.result.num_bytes == 4096 + 7 + 4
+    with pytest.raises(ValueError, match="no ENTRY"):
+        parse_hlo("HloModule m\n")
+
+
+def test_products_agree_with_xla_where_there_is_no_loop():
+    def f(x, w):
+        return jnp.einsum("bij,bjk->bik", jnp.tanh(x @ w), x)
+
+    x, w = jnp.zeros((3, 64, 64)), jnp.zeros((64, 64))
+    compiled = jax.jit(f).lower(x, w).compile()
+    costs = program_costs(compiled.as_text(), num_devices=1)
+    assert costs.flops == 2 * 2 * 3 * 64**3
+    assert costs.flops == pytest.approx(compiled.cost_analysis()["flops"], rel=0.02)
+
+
+def compiled_update(kinds, mesh, objective):
+    """Layers of one kind are scanned; a pattern that does not repeat is one unrolled block.
+
+    The window is as long as the row, so both are the same model.
+    """
+    config = tiny_config(
+        num_layers=len(kinds),
+        layer_kinds=kinds,
+        sliding_window=64,
+        embed_dim=64,
+        mlp_dim=128,
+        vocab_size=256,
+        remat_policy="none",  # a block of all layers recomputes more than single layers do
+    )
+    learner = Learner(Transformer(config), objective, AdamW(), mesh, chunk_tokens=64)
+    bucket = RowBucket(num_rows=8, row_length=64, completions_per_row=1, max_completion_tokens=48)
+    return learner.lowered(bucket)["accumulate"].compile()
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [SoftPolicyOptimization(baseline="group"), pytest.param(PPO(), marks=pytest.mark.slow)],
+    ids=["spo", "ppo"],
+)
+def test_a_scanned_model_counts_as_its_unrolled_twin(objective):
+    """On eight devices: products are the same, what the collectives move agrees to 5%."""
+    mesh = make_mesh(fsdp=4, tensor=2)
+    scanned = compiled_update(("global",) * 4, mesh, objective)
+    unrolled = compiled_update(("global", *("local",) * 3), mesh, objective)
+    one, two = (program_costs(c.as_text(), num_devices=8) for c in (scanned, unrolled))
+    assert one.flops == two.flops
+    assert one.payload_bytes == pytest.approx(two.payload_bytes, rel=0.05)
+    assert one.wire_bytes == pytest.approx(two.wire_bytes, rel=0.05)
+    # What XLA itself says of the loop is one layer's worth of it.
+    assert scanned.cost_analysis()["flops"] < 0.7 * two.flops
