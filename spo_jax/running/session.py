@@ -6,9 +6,7 @@ state. Nothing of an unfinished update is kept, and a resumed run redoes it.
 
 import contextlib
 import dataclasses
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spo_jax.acting.actor import CollectReport
@@ -16,33 +14,30 @@ from spo_jax.acting.annotator import Reference
 from spo_jax.acting.evaluator import (
     Evaluation,
     EvaluationSettings,
-    merge_evaluation,
     read_evaluation,
-    sample_evaluation,
 )
 from spo_jax.acting.policy_sources import Policy
-from spo_jax.acting.stored import add_stored_trajectories
 from spo_jax.acting.token_values import token_values
-from spo_jax.acting.written import add_written_solutions
 from spo_jax.errors import UserError
 from spo_jax.evaluation import read_samples
 from spo_jax.learning import CheckpointError, NonFiniteLossError, TrainState, make_batch
 from spo_jax.models import params_id
 from spo_jax.objectives.schedules import value_at
 from spo_jax.reporting.clock import PhaseClock
-from spo_jax.reporting.progress import Progress, say
+from spo_jax.reporting.progress import say
 from spo_jax.running.directory import RunDirectory
 from spo_jax.running.hosts import Hosts
+from spo_jax.running.offline_data import add_offline_data
 from spo_jax.running.parts import RunParts
-from spo_jax.running.requirements import check_sources
 from spo_jax.running.stopping import ActorsLostError, Stopped, StopRequest
+from spo_jax.running.together import Together
 from spo_jax.running.writers import (
     is_writer_of_run,
     next_generation,
     saved_writers,
     writer_id,
 )
-from spo_jax.trajectories import ONLINE_SOURCES, DrawnGroup, Watermark
+from spo_jax.trajectories import DrawnGroup, Watermark
 from spo_jax.types import Problem
 
 
@@ -67,9 +62,9 @@ class Session:
         self.clock = PhaseClock()
         self._parts = parts
         self._directory = directory
-        self._stop = stop
         self._evaluation = evaluation
         self._hosts = hosts
+        self._together = Together(hosts, stop)
         self._mark: Watermark | None = None
         self._generation = 0
         self._behavior: Any = None
@@ -117,12 +112,10 @@ class Session:
             self._restore_reference(restored.host_state)
             self._name_versions()
             for line in restored.passed_over:
-                self._say(line)
-            self._say(f"resumed after update {restored.step}")
+                self._together.say(line)
+            self._together.say(f"resumed after update {restored.step}")
         if self._hosts.is_main:
-            self._add_written()
-            self._add_stored()
-            self._check_sources()
+            add_offline_data(parts)
         self._behavior = (
             parts.policies.load(self._policy_version)
             if self._policy_version
@@ -137,7 +130,9 @@ class Session:
         """Samples, judges and stores the online data of the next updates."""
         mine = self._hosts.share(problems)
         with self.clock("sampling"):
-            told = self._on_every_host("collect", lambda: self._collect(mine) if mine else None)
+            told = self._together.do_shares(
+                "collect", lambda: self._collect(mine) if mine else None
+            )
         tallies = [tally for tally in told if tally is not None]
         if not tallies:
             return {}
@@ -163,7 +158,7 @@ class Session:
             num_samples=parts.num_online,
             policy_version=self._policy_version,
             round_id=round_id,
-            progress=lambda *_: self._leave_if_stopped(),
+            progress=lambda *_: self._together.leave_if_stopped(),
         )
         return report.tally()
 
@@ -180,7 +175,7 @@ class Session:
         """
         parts = self._parts
         with self.clock("drawing"):
-            parts.replay.advance(self._agree_on_watermark())
+            parts.replay.advance(self._agreed_watermark())
             groups = parts.replay.draw(
                 self.step,
                 parts.batch.problems_per_update,
@@ -258,8 +253,7 @@ class Session:
 
     def check_stop(self) -> None:
         """Raises Stopped if any host was asked to stop: on all of them after the same update."""
-        if self._hosts.any("stop", self._stop.requested):
-            raise Stopped
+        self._together.check_stop()
 
     def finish_update(self) -> None:
         """Marks the state as whole: from here on this is what a stop would save."""
@@ -284,7 +278,7 @@ class Session:
         try:
             yield
         except (Stopped, NonFiniteLossError, ActorsLostError):
-            self._say(f"saving the state after update {self.step}")
+            self._together.say(f"saving the state after update {self.step}")
             self.save()
             self.wait_for_checkpoint()
             raise
@@ -297,37 +291,19 @@ class Session:
         with self.clock("evaluation"):
             # One that finished is read: a resumed run has the same numbers.
             if not self._hosts.broadcast("evaluated", path.exists()):
-                self._sample_evaluation(problems, path)
+                self._together.sample_evaluation(
+                    self._parts.sampling.worker,
+                    self._parts.policies.placed(self.state.params),
+                    problems,
+                    settings,
+                    self._directory,
+                    self.step,
+                )
             result = read_evaluation(path, settings.ks)
         passes = ", ".join(f"pass@{k} {result.pass_at(k):.3f}" for k in settings.ks)
-        self._say(f"evaluation after {self.step} updates: {passes}")
+        self._together.say(f"evaluation after {self.step} updates: {passes}")
         self._save_if_best(result)
         return result
-
-    def _sample_evaluation(self, problems: Sequence[Problem], path: Path) -> None:
-        """Each host samples its share of the problems; the main one joins what they found."""
-        hosts, settings, step = self._hosts, self._evaluation, self.step
-        mine, part = hosts.share(problems), self._directory.evaluation_part(step, hosts.index)
-        name, total = f"evaluation after {step} updates", len(mine) * settings.num_samples
-        progress = Progress(name, total, "samples", stream=hosts.stream)
-        params = self._parts.policies.placed(self.state.params)
-
-        def count(samples: int, tokens: int) -> None:
-            self._leave_if_stopped()
-            progress.add(samples, tokens)
-
-        def work() -> None:
-            if mine:
-                worker = self._parts.sampling.worker
-                sample_evaluation(worker, params, mine, settings, part, progress=count)
-
-        self._on_every_host("evaluation", work)
-        if hosts.is_main:
-            shares = range(min(hosts.count, len(problems)))
-            parts = [self._directory.evaluation_part(step, host) for host in shares]
-            merge_evaluation(parts, problems, path)
-            shutil.rmtree(part.parent)
-        hosts.barrier("evaluation joined")
 
     def _save_if_best(self, result: Evaluation) -> None:
         checkpointer, metrics = self._parts.checkpointer, result.metrics()
@@ -354,49 +330,13 @@ class Session:
         if self._hosts.is_main:
             self._directory.write_json("token_values.json", {"updates": self.step} | values)
 
-    def _on_every_host(self, name: str, work: Callable[[], Any]) -> list[Any]:
-        """What the hosts' shares of some work gave, by host. All stop if one was asked to."""
-        result, stopped = None, False
-        try:
-            result = work()
-        except Stopped:
-            stopped = True
-        told = self._hosts.gather(name, [stopped, result])
-        if any(is_stopped for is_stopped, _ in told):
-            raise Stopped
-        return [each for _, each in told]
-
-    def _leave_if_stopped(self) -> None:
-        """Between two samples: this host leaves its share, and lets the others know."""
-        if self._stop.requested:
-            self._hosts.announce_stop()
-            raise Stopped
-        if self._hosts.stop_requested:
-            raise Stopped
-
-    def _agree_on_watermark(self) -> Watermark | None:
-        """What all hosts draw from: everything committed, by any of them. None: as the store says.
-
-        Each knows how many of its own commits count; of other writers the main one tells.
-        """
-        hosts, store = self._hosts, self._parts.store
-        if hosts.count == 1:
-            return None
-        seen = store.watermark().as_dict() if hosts.is_main else {}
-        told = hosts.gather("watermark", [seen, store.own_commits()])
-        mark = Watermark.from_dict(told[0][0])
-        for _, own in told:
-            mark = mark.updated(own)
-        self._mark = mark
-        return mark
+    def _agreed_watermark(self) -> Watermark | None:
+        self._mark = self._together.watermark(self._parts.store)
+        return self._mark
 
     def _rewind(self, watermark: Watermark) -> None:
         """Own commits past a watermark do not count, whichever host wrote them."""
         self._parts.store.rewind(watermark, also=is_writer_of_run)
-
-    def _say(self, line: str) -> None:
-        if self._hosts.is_main:
-            say(line)
 
     def _place_reference(self) -> None:
         """A copy for the sampler, where Q_0 is estimated from samples of the reference."""
@@ -465,56 +405,8 @@ class Session:
             "reference_version": self._reference_version,
             "running_values": values.state_dict() if values is not None else {},
             "writers": saved_writers(self._hosts, self._generation),
-            "replay": self._parts.replay.state_dict(self._agree_on_watermark()),
+            "replay": self._parts.replay.state_dict(self._agreed_watermark()),
         }
-
-    def _add_written(self) -> None:
-        parts = self._parts
-        if not parts.uses_offline:
-            return
-        written = add_written_solutions(
-            parts.store,
-            parts.train_problems,
-            parts.sampling.prompter,
-            reward_map=parts.rewards,
-            judge=None if parts.trust_labels else parts.sampling.judge,
-            max_completion_tokens=parts.max_completion_tokens,
-        )
-        left_out = ", ".join(f"{n} {reason}" for reason, n in written.skipped.items())
-        say(
-            f"{len(written.trajectories)} written solutions"
-            + (f" (left out: {left_out})" if left_out else "")
-            + (
-                f"; {written.disagreements} are not what their label says"
-                if written.disagreements
-                else ""
-            )
-        )
-
-    def _check_sources(self) -> None:
-        """Weights are given by source: one that names nothing would be passed over in silence."""
-        parts = self._parts
-        _, stored = parts.store.index().codes("source")
-        sources = {*ONLINE_SOURCES, "written", *(name for name in stored if name)}
-        check_sources(parts.replay.config.source_weights, "source_weights", sources)
-        check_sources(parts.batch.loss_weights, "loss_weights", sources)
-
-    def _add_stored(self) -> None:
-        parts = self._parts
-        if not parts.stores:
-            return
-        added = add_stored_trajectories(
-            parts.store,
-            parts.stores,
-            tokenizer_hash=parts.sampling.tokenizer.hash,
-            held_out={problem.id for problem in parts.eval_problems},
-            check_rewards=parts.learner.objective.check_rewards,
-        )
-        left_out = ", ".join(f"{n} {reason}" for reason, n in added.skipped.items())
-        say(
-            f"{added.num_added} trajectories of other stores"
-            + (f" (left out: {left_out})" if left_out else "")
-        )
 
 
 def _versions(host_state: dict[str, Any]) -> tuple[int, int]:

@@ -66,7 +66,7 @@ def test_a_thread_samples_while_the_learner_learns(
     publish = Session.publish
 
     def stopping(self):
-        self._stop.requested = True
+        self._together.stop.requested = True
         publish(self)
 
     monkeypatch.setattr(Session, "publish", stopping)
@@ -131,7 +131,7 @@ def test_actors_elsewhere_come_and_go_while_the_learner_is_stopped_and_resumed(
         if self.step == 4:
             stops["a0"].requested = True
         if self.step == 6:
-            self._stop.requested = True
+            self._together.stop.requested = True
         publish(self)
 
     monkeypatch.setattr(Session, "publish", stopping)

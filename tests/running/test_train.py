@@ -145,8 +145,8 @@ def test_stop_request_saves_and_the_next_start_goes_on(
 
     def stopping(self, problems):
         if self.step == 2:
-            self._stop.requested = True
-        self._stop.check()
+            self._together.stop.requested = True
+        self._together.stop.check()
         return original(self, problems)
 
     with monkeypatch.context() as patch:

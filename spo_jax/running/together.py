@@ -1,0 +1,112 @@
+"""What the processes of a run do together between its computations: share, agree, stop."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from spo_jax.acting.evaluator import EvaluationSettings, merge_evaluation, sample_evaluation
+from spo_jax.acting.rollouts import RolloutWorker
+from spo_jax.reporting.progress import Progress, say
+from spo_jax.running.directory import RunDirectory
+from spo_jax.running.hosts import Hosts
+from spo_jax.running.stopping import Stopped, StopRequest
+from spo_jax.trajectories import TrajectoryStore, Watermark
+from spo_jax.types import Problem
+
+
+class Together:
+    """Every process calls the same methods in the same order.
+
+    Args:
+      hosts: the processes. stop: whether this one was asked to stop. Both are attributes, too.
+    """
+
+    def __init__(self, hosts: Hosts, stop: StopRequest):
+        self.hosts = hosts
+        self.stop = stop
+
+    def do_shares(self, name: str, work: Callable[[], Any]) -> list[Any]:
+        """What the processes' shares of some work gave. All stop if one was asked to.
+
+        Args:
+          name: of the work, for errors.
+          work: calls `leave_if_stopped` now and then; returns what `json` can hold.
+        """
+        result, stopped = None, False
+        try:
+            result = work()
+        except Stopped:
+            stopped = True
+        told = self.hosts.gather(name, [stopped, result])
+        if any(is_stopped for is_stopped, _ in told):
+            raise Stopped
+        return [each for _, each in told]
+
+    def leave_if_stopped(self) -> None:
+        """Within a share: leaves it if any process was asked to stop, and lets the others know."""
+        if self.stop.requested:
+            self.hosts.announce_stop()
+            raise Stopped
+        if self.hosts.stop_requested:
+            raise Stopped
+
+    def check_stop(self) -> None:
+        """Raises Stopped on all processes at once if any was asked to stop."""
+        if self.hosts.any("stop", self.stop.requested):
+            raise Stopped
+
+    def watermark(self, store: TrajectoryStore) -> Watermark | None:
+        """Everything committed by any process; None for a process alone: as the store says.
+
+        Each knows how many of its own commits count; of other writers the main one tells.
+        """
+        if self.hosts.count == 1:
+            return None
+        seen = store.watermark().as_dict() if self.hosts.is_main else {}
+        told = self.hosts.gather("watermark", [seen, store.own_commits()])
+        mark = Watermark.from_dict(told[0][0])
+        for _, own in told:
+            mark = mark.updated(own)
+        return mark
+
+    def say(self, line: str) -> None:
+        """One line for a person, from one process."""
+        if self.hosts.is_main:
+            say(line)
+
+    def sample_evaluation(
+        self,
+        worker: RolloutWorker,
+        params: Any,
+        problems: Sequence[Problem],
+        settings: EvaluationSettings,
+        directory: RunDirectory,
+        step: int,
+    ) -> None:
+        """Each process samples its share of the problems; the main one joins what they found."""
+        hosts = self.hosts
+        mine, part = hosts.share(problems), directory.evaluation_part(step, hosts.index)
+        name, total = f"evaluation after {step} updates", len(mine) * settings.num_samples
+        progress = Progress(name, total, "samples", stream=hosts.stream)
+
+        def count(samples: int, tokens: int) -> None:
+            self.leave_if_stopped()
+            progress.add(samples, tokens)
+
+        def work() -> None:
+            if mine:
+                sample_evaluation(worker, params, mine, settings, part, progress=count)
+
+        self.do_shares("evaluation", work)
+        if hosts.is_main:
+            shares = range(min(hosts.count, len(problems)))
+            parts = [directory.evaluation_part(step, host) for host in shares]
+            merge_evaluation(parts, problems, directory.evaluation(step))
+            _remove(parts)
+        hosts.barrier("evaluation joined")
+
+
+def _remove(parts: Sequence[Path]) -> None:
+    for part in parts:
+        part.unlink()
+    part.parent.rmdir()
