@@ -262,6 +262,7 @@ def _policies(
         options |= {"on_written": mirror.put, "on_rewind": mirror.rewind}
     if engine is None:
         return Policies(*parts, **options)
+    options["barrier"] = lambda: hosts.barrier("published")
     return EnginePolicies(*parts, seen_at=engine.policies_dir, **options)
 
 

@@ -31,10 +31,18 @@ class EnginePolicies(Policies):
     Args:
       args, kwargs: of `Policies`.
       seen_at: the directory of the versions as the servers see it; '' where it is the same path.
+      barrier: returns when all processes are there: one writes, all read.
     """
 
-    def __init__(self, *args: Any, seen_at: str = "", **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        seen_at: str = "",
+        barrier: Callable[[], None] = lambda: None,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
+        self._barrier = barrier
         self._seen_at = seen_at.rstrip("/") or os.path.abspath(self._directory)
 
     def start(self, params: Any) -> PublishedPolicy:
@@ -44,6 +52,7 @@ class EnginePolicies(Policies):
     def publish(self, params: Any, version: int, **_: Any) -> PublishedPolicy:
         """Writes a version, in the foreground: the servers are about to read it."""
         super().publish(params, version)
+        self._barrier()
         return self.load(version)
 
     def load(self, version: int) -> PublishedPolicy:
