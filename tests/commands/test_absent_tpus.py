@@ -1,5 +1,7 @@
 """The TPU compiler must not be heard where it is installed and no TPU is there."""
 
+import os
+
 import pytest
 
 from spo_jax.commands import absent_tpus
@@ -8,15 +10,16 @@ from spo_jax.commands import absent_tpus
 @pytest.fixture
 def machine(monkeypatch):
     """Sets what is there; gives the variables that are set in answer."""
-    environment: dict[str, str] = {}
-    monkeypatch.setattr(absent_tpus.os, "environ", environment)
+    names = ("TPU_WORKER_HOSTNAMES", "TPU_ACCELERATOR_TYPE")
+    for name in names:
+        monkeypatch.setenv(name, "")  # so that what is set here ends with the test
+        monkeypatch.delenv(name)
 
     def has(*, compiler, tpu):
-        spec = object() if compiler else None
-        monkeypatch.setattr(absent_tpus.importlib.util, "find_spec", lambda name: spec)
+        monkeypatch.setattr(absent_tpus, "_has_compiler", lambda: compiler)
         monkeypatch.setattr(absent_tpus, "_has_tpu", lambda: tpu)
         absent_tpus.quiet_absent_tpus()
-        return environment
+        return {name for name in names if name in os.environ}
 
     return has
 
@@ -30,4 +33,4 @@ def test_a_compiler_without_a_tpu_is_answered(machine):
 
 @pytest.mark.parametrize(("compiler", "tpu"), [(True, True), (False, False), (False, True)])
 def test_other_machines_are_left_alone(machine, compiler, tpu):
-    assert machine(compiler=compiler, tpu=tpu) == {}
+    assert machine(compiler=compiler, tpu=tpu) == set()
