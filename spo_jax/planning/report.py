@@ -124,6 +124,8 @@ def _times(planned: Planned, efficiency: Efficiency) -> str:
     ):
         if terms is not None:
             rows.append([label, *_seconds(terms)])
+    if not rows:
+        return "no estimate: it takes 'accumulate' and 'apply', or 'prefill' and 'decode'"
     heads = ["estimate, s", "compute", "HBM", "ICI", "all overlap", "none do"]
     chip = planned.chip
     return (
