@@ -11,10 +11,14 @@ _ANSWERS = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5lite
 
 def quiet_absent_tpus() -> None:
     """Keeps libtpu from writing errors to stderr whenever JAX starts where no TPU is."""
-    if importlib.util.find_spec("libtpu") is None or _has_tpu():
+    if not _has_compiler() or _has_tpu():
         return
     for name, value in _ANSWERS.items():
         os.environ.setdefault(name, value)
+
+
+def _has_compiler() -> bool:
+    return importlib.util.find_spec("libtpu") is not None
 
 
 def _has_tpu() -> bool:

@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             default=default,
             help=f"fraction of the chip's {name} peak to count on (default {default})",
         )
+    parser.add_argument("--hlo_dir", help="write the compiled text of every program here")
     parser.add_argument("--json", action="store_true", help="print all numbers as JSON")
 
 
@@ -88,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         names=names,
         shares_chips=not args.separate_sampler,
         progress=progress,
+        hlo_dir=args.hlo_dir,
     )
     if not args.json:
         print(report.format_plan(planned, efficiency), flush=True)

@@ -9,6 +9,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -165,8 +166,13 @@ class Programs:
         )
         self.host_mesh = host_mesh
 
-    def compiled(self, name: str) -> Compiled:
-        """Compiles one of `PROGRAMS`. What does not fit comes back as a failure, not an error."""
+    def compiled(self, name: str, hlo_dir: str | None = None) -> Compiled:
+        """Compiles one of `PROGRAMS`. What does not fit comes back as a failure, not an error.
+
+        Args:
+          name: which.
+          hlo_dir: where its compiled text is written, if anywhere.
+        """
         begin = time.perf_counter()
         devices, trips = self.mesh.size, 1
         if name in ("accumulate", "apply"):
@@ -179,7 +185,7 @@ class Programs:
             trips = self.plan.steps_per_call
             if name == "prefill":
                 trips = -(-self.plan.sampler_prompt_tokens // self.sampler.prefill_chunk)
-        return _compile(name, lowered, begin, devices, trips)
+        return _compile(name, lowered, begin, devices, trips, hlo_dir)
 
     @functools.cached_property
     def _update(self) -> dict[str, jax.stages.Lowered]:
@@ -209,7 +215,12 @@ class Programs:
 
 
 def _compile(
-    name: str, lowered: jax.stages.Lowered, begin: float, devices: int, trips: int
+    name: str,
+    lowered: jax.stages.Lowered,
+    begin: float,
+    devices: int,
+    trips: int,
+    hlo_dir: str | None,
 ) -> Compiled:
     try:
         compiled = lowered.compile()
@@ -220,6 +231,9 @@ def _compile(
     text = compiled.as_text()
     if memory is None or text is None:
         raise UserError(f"the compiler says nothing of the memory of '{name}'")
+    if hlo_dir is not None:
+        Path(hlo_dir).mkdir(parents=True, exist_ok=True)
+        (Path(hlo_dir) / f"{name}.txt").write_text(text, encoding="utf-8")
     return Compiled(
         name,
         argument_bytes=memory.argument_size_in_bytes,

@@ -113,7 +113,10 @@ def _work(planned: Planned) -> str:
             ]
         )
     heads = ["program, per chip", "TFLOP", "HBM GB", "sent GB", "collectives, GB of arrays"]
-    return _table(heads, rows)
+    table = _table(heads, rows)
+    if any(program.costs.kernels for program in planned.programs.values()):
+        table += "\noperations of attention kernels are not in TFLOP: they declare none"
+    return table
 
 
 def _times(planned: Planned, efficiency: Efficiency) -> str:
@@ -124,6 +127,8 @@ def _times(planned: Planned, efficiency: Efficiency) -> str:
     ):
         if terms is not None:
             rows.append([label, *_seconds(terms)])
+    if not rows:
+        return "no estimate: it takes 'accumulate' and 'apply', or 'prefill' and 'decode'"
     heads = ["estimate, s", "compute", "HBM", "ICI", "all overlap", "none do"]
     chip = planned.chip
     return (

@@ -150,6 +150,7 @@ def compile_plan(
     names: Iterable[str] = PROGRAMS,
     shares_chips: bool = True,
     progress: Progress = lambda line: None,
+    hlo_dir: str | None = None,
 ) -> Planned:
     """Compiles programs of a plan and puts their memory together.
 
@@ -158,6 +159,7 @@ def compile_plan(
       names: of `PROGRAMS`; 'annotate' is left out where the objective reads no reference.
       shares_chips: see `Planned`.
       progress: is told of every program that is compiled.
+      hlo_dir: receives the compiled text of every program that fits.
 
     Raises:
       UserError: sizes that do not fit together.
@@ -167,7 +169,7 @@ def compile_plan(
     for name in names:
         if name == "annotate" and not programs.has_reference:
             continue
-        compiled[name] = one = programs.compiled(name)
+        compiled[name] = one = programs.compiled(name, hlo_dir)
         outcome = f"does not fit: {one.failure}" if one.failure else "done"
         progress(f"compiled {name} in {one.compile_secs:.0f} s: {outcome}")
     return Planned(
