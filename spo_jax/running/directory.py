@@ -4,6 +4,7 @@ A run is named by its directory. Starting it again goes on with it; starting ano
 configuration in it is refused, so that nothing is overwritten and no curve is a mixture.
 """
 
+import contextlib
 import fcntl
 import importlib.metadata
 import json
@@ -100,8 +101,10 @@ class RunDirectory:
 
     def check_mark(self, token: str) -> None:
         """Raises UserError unless the word is there: another disk than the main process's."""
-        file = self.path / ".hosts"
-        if not file.exists() or file.read_text(encoding="utf-8") != token:
+        found = ""
+        with contextlib.suppress(OSError):
+            found = (self.path / ".hosts").read_text(encoding="utf-8")
+        if found != token:
             raise UserError(
                 f"this process does not see the run_dir '{self.path}' of the main process; all "
                 "hosts of a run need one shared directory (NFS, or a mounted bucket)"

@@ -64,10 +64,13 @@ class Hosts:
         dead_after_secs: float = 60.0,
         wait_secs: float = 3600.0,
     ):
-        """Args:
-        client: of the coordination service; None for a process alone.
-        dead_after_secs: without a sign of life, after which another process counts as dead.
-        wait_secs: longest wait for a process that is alive.
+        """Starts to watch the others.
+
+        Args:
+          index, count: of this process, of all.
+          client: of the coordination service; None for a process alone.
+          dead_after_secs: without a sign of life, after which another process counts as dead.
+          wait_secs: longest wait for a process that is alive.
         """
         if count > 1 and client is None:
             raise UserError(f"{count} processes need a coordination service")

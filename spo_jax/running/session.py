@@ -290,7 +290,7 @@ class Session:
         path = self._directory.evaluation(self.step)
         with self.clock("evaluation"):
             # One that finished is read: a resumed run has the same numbers.
-            if not self._hosts.broadcast("evaluated", path.exists()):
+            if not self._hosts.broadcast("evaluated", self._hosts.is_main and path.exists()):
                 self._together.sample_evaluation(
                     self._parts.sampling.worker,
                     self._parts.policies.placed(self.state.params),

@@ -1,5 +1,6 @@
 """What the processes of a run do together between its computations: share, agree, stop."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from spo_jax.running.hosts import Hosts
 from spo_jax.running.stopping import Stopped, StopRequest
 from spo_jax.trajectories import TrajectoryStore, Watermark
 from spo_jax.types import Problem
+
+_LAG_SECS = 90.0
 
 
 class Together:
@@ -58,7 +61,9 @@ class Together:
     def watermark(self, store: TrajectoryStore) -> Watermark | None:
         """Everything committed by any process; None for a process alone: as the store says.
 
-        Each knows how many of its own commits count; of other writers the main one tells.
+        Each knows how many of its own commits count; of other writers the main one tells. On a
+        network disk, what others committed may show up late: it is waited for. (If it does not
+        come, the batches that the processes draw differ, which `Hosts.check_same` finds.)
         """
         if self.hosts.count == 1:
             return None
@@ -67,6 +72,9 @@ class Together:
         mark = Watermark.from_dict(told[0][0])
         for _, own in told:
             mark = mark.updated(own)
+        deadline = time.monotonic() + _LAG_SECS
+        while not store.shows(mark) and time.monotonic() < deadline:
+            time.sleep(0.2)
         return mark
 
     def say(self, line: str) -> None:

@@ -56,6 +56,12 @@ class CommittedSet:
             paths = {*self._listing.streams, *self._heads}
             return Watermark.from_dict({path: self.head(path) for path in paths})
 
+    def lists(self, watermark: Watermark) -> bool:
+        """Whether the store's listing, taken anew, has all commits of a watermark."""
+        with self.lock:
+            self.refresh()
+            return all(self._listing.count(path) >= count for path, count in watermark.commits)
+
     def rewind(self, watermark: Watermark, forgets: Callable[[str], bool]) -> None:
         """Forgets writers' commits beyond a watermark until `take_up` names them again."""
         with self.lock:

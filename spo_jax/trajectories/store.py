@@ -149,6 +149,10 @@ class TrajectoryStore:
         self._own_id()  # raises for a store that was opened to read
         self.writer_id = writer_id
 
+    def shows(self, watermark: Watermark) -> bool:
+        """Whether a listing has everything up to a watermark: a shared disk may lag behind."""
+        return self._committed.lists(watermark)
+
     def own_commits(self) -> dict[str, int]:
         """How many commits of each of this writer's streams count: its part of a watermark."""
         mark, own = self.watermark().as_dict(), self._own_id()

@@ -56,7 +56,7 @@ def test_a_failed_write_in_the_background_is_raised_at_the_next_publication(tmp_
 
     policies = Policies(tmp_path, CONFIG, TOKENIZER, on_written=failing)
     policies.publish(params(0), 1, background=True)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OSError, match="No space left on device"):
         policies.publish(params(0), 2)
     assert policies.latest() == 0  # what is not there whole is not pointed to
 

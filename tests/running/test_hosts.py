@@ -4,12 +4,19 @@ import threading
 import time
 
 import jax
+import numpy as np
 import pytest
 
+from spo_jax.acting.evaluator import merge_evaluation
 from spo_jax.errors import UserError
+from spo_jax.evaluation import read_samples, write_samples
 from spo_jax.running import hosts as module
 from spo_jax.running.hosts import Hosts, HostsError, joined
+from spo_jax.running.stopping import Stopped, StopRequest
+from spo_jax.running.together import Together
 from spo_jax.running.writers import is_writer_of_run, next_generation, saved_writers, writer_id
+from spo_jax.trajectories import TrajectoryStore, Watermark
+from spo_jax.types import Problem, Trajectory
 
 
 class Service:
@@ -222,3 +229,85 @@ def test_another_number_of_processes_writes_elsewhere(service):
     assert [is_writer_of_run(name) for name in names] == [True, True, True, False, False, False]
     for host in two:
         host.close()
+
+
+def test_all_leave_their_shares_when_one_is_asked_to_stop(together):
+    def work(host):
+        stop = StopRequest()
+        stop.requested = host.index == 1
+        shares = Together(host, stop)
+        left = []
+
+        def share():
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                try:
+                    shares.leave_if_stopped()
+                except Stopped:
+                    left.append(True)
+                    raise
+                time.sleep(0.01)
+
+        try:
+            shares.do_shares("collect", share)
+        except Stopped:
+            return left
+        return "went on"
+
+    assert together(work) == [[True]] * 3
+
+
+def test_watermark_is_what_all_committed_and_no_more(together, tmp_path, commit):
+    """A process knows its own commits; what a vanished one left past the checkpoint is hidden."""
+    for name in ("main-0-0of3", "main-0-1of3", "main-0-2of3", "main", "import"):
+        commit(TrajectoryStore(tmp_path, writer_id=name))
+
+    def work(host):
+        store = TrajectoryStore(tmp_path, writer_id=writer_id(host))
+        store.rewind(Watermark.from_dict({}), also=is_writer_of_run)
+        host.barrier("rewound")
+        if host.index == 2:
+            commit(store)
+        return Together(host, StopRequest()).watermark(store)
+
+    marks = together(work)
+    assert marks[0] == marks[1] == marks[2]
+    assert {k: n for k, n in marks[0].as_dict().items() if n} == {
+        "trajectories/import": 1,
+        "trajectories/main-0-2of3": 1,
+    }
+
+
+@pytest.fixture
+def commit():
+    """Appends one trajectory, named after the writer, to a store."""
+
+    def append(store):
+        tokens = np.array([1, 2], np.int32)
+        return store.append(
+            [
+                Trajectory(
+                    trajectory_id=f"t-{store.writer_id}",
+                    group_id="g",
+                    problem_id="p",
+                    source="online",
+                    prompt_tokens=tokens,
+                    completion_tokens=tokens,
+                    completion_mask=np.ones(2, bool),
+                    reward=0.0,
+                )
+            ]
+        )
+
+    return append
+
+
+def test_shares_of_an_evaluation_are_joined_in_the_order_of_the_problems(tmp_path):
+    problems = [Problem(id=name, name=name, description="") for name in "abcd"]
+    for part, ids in enumerate(("ac", "bd")):
+        write_samples(
+            tmp_path / f"{part}.jsonl", [{"problem_id": i, "n": n} for i in ids for n in range(2)]
+        )
+    merge_evaluation([tmp_path / "0.jsonl", tmp_path / "1.jsonl"], problems, tmp_path / "all.jsonl")
+    joined_samples = [(s["problem_id"], s["n"]) for s in read_samples(tmp_path / "all.jsonl")]
+    assert joined_samples == [(name, n) for name in "abcd" for n in range(2)]

@@ -179,6 +179,8 @@ def test_processes_of_one_run_rewind_each_other_and_write_on_elsewhere(url, traj
         marks.append(a.watermark())
     TrajectoryStore(url, writer_id="other").append([trajectory("other")])
     assert a.own_commits() == {"trajectories/run-a": 2}
+    assert a.shows(marks[1])
+    assert not a.shows(marks[1].updated({"trajectories/run-b": 3}))
     resumed = TrajectoryStore(url, writer_id="run-a")
     resumed.write_as("run-c")
     resumed.rewind(marks[0], also=lambda name: name.startswith("run-"))
