@@ -34,14 +34,14 @@ CONFIGURATIONS = {
 DEFAULT = ("sync", "async_1", "async_10")
 
 
-def measure(folder: Path, name: str, bindings: list[str]) -> dict[str, Any]:
+def measure(folder: Path, name: str, config: Path, bindings: list[str]) -> dict[str, Any]:
     """Runs one configuration, or reads what it gave."""
     result_file, run_dir = folder / f"{name}.json", folder / name
     if result_file.exists():
         return json.loads(result_file.read_text())
     if run_dir.exists():
         sys.exit(f"'{run_dir}' holds a run that was stopped: its time means nothing; remove it")
-    command = [sys.executable, "-m", "spo_jax.main", "train", f"--gin_file={CONFIG}"]
+    command = [sys.executable, "-m", "spo_jax.main", "train", f"--gin_file={config}"]
     command += [f"--run_dir={run_dir}", *CONFIGURATIONS[name], *bindings]
     began = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -122,12 +122,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--num_updates", type=int, default=20)
     parser.add_argument("--only", nargs="+", choices=list(CONFIGURATIONS), default=list(DEFAULT))
+    parser.add_argument("--gin_file", type=Path, default=CONFIG)
     args, bindings = parser.parse_known_args()
-    if wrong := [word for word in bindings if not word.startswith("--gin")]:
+    if wrong := [word for word in bindings if not word.startswith("--gin.")]:
         parser.error(f"unknown argument '{wrong[0]}'")
     args.folder.mkdir(parents=True, exist_ok=True)
     bindings = [f"--gin.train.num_updates={args.num_updates}", *bindings]
-    results = {name: measure(args.folder, name, bindings) for name in args.only}
+    results = {name: measure(args.folder, name, args.gin_file, bindings) for name in args.only}
     (args.folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     head, body = rows(results)
     print("\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body]))

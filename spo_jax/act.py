@@ -1,6 +1,7 @@
 """An actor of a run, in a process of its own: `spo actor`."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import tempfile
@@ -106,7 +107,10 @@ def act(
             engine=engine,
         )
         train_problems = load_train_problems(problems, sampling, rollouts)
-        rounds = actors.rounds(batch, replay, collect_every, len(train_problems))
+        rounds = dataclasses.replace(
+            actors.rounds(batch, replay, collect_every, len(train_problems)),
+            poll_secs=actors.poll_secs,
+        )
         learner = _LearnerView(files, every_secs=actors.poll_secs)
         run_id = _wait_for_run(learner, stop.is_requested, actors.poll_secs)
         if run_id is None:

@@ -110,23 +110,27 @@ class ActorLoop:
         own_stream = _STREAM + self._actor_id
         self._num_committed = self._store.watermark().count(own_stream)
         self._heartbeat.update(num_rounds=self._num_committed)
-        while not should_stop():
-            self._heartbeat.check()
-            learner = self._learner()
-            if learner is not None and learner.done:
-                return
-            if self._pending and self._pending[0].is_judged():
-                self._commit()
-            elif len(self._pending) <= self._settings.max_pending_rounds and self._is_wanted(
-                learner
-            ):
-                try:
-                    self._begin(should_stop)
-                except RoundDropped:
-                    return
-            else:
-                with self._heartbeat.doing("judging" if self._pending else "waiting"):
-                    time.sleep(self._poll_secs())
+        with self._heartbeat.doing("waiting"):  # unless something else is said
+            while not should_stop() and self._step(should_stop):
+                pass
+
+    def _step(self, should_stop: Callable[[], bool]) -> bool:
+        """Does the next thing there is to do; False when there will be nothing more."""
+        self._heartbeat.check()
+        learner = self._learner()
+        if learner is not None and learner.done:
+            return False
+        if self._pending and self._pending[0].is_judged():
+            self._commit()
+        elif len(self._pending) <= self._settings.max_pending_rounds and self._is_wanted(learner):
+            try:
+                self._begin(should_stop)
+            except RoundDropped:
+                return False
+        else:
+            with self._heartbeat.doing("judging" if self._pending else "waiting"):
+                time.sleep(self._poll_secs())
+        return True
 
     def _poll_secs(self) -> float:
         """Verdicts come in by themselves; the learner has to be looked for in a file."""

@@ -61,6 +61,7 @@ class Heartbeat:
 
     def __enter__(self) -> "Heartbeat":
         self._claim()
+        self._since = time.monotonic()
         write_actor(self._files, self._status)
         self._thread.start()
         return self

@@ -32,7 +32,8 @@ class ActorSettings:
       when_alone: what happens then: 'stop' ends the run, saved; 'go_on' draws what there is.
       heartbeat_secs: between two reports of an actor.
       dead_after_secs: an actor that was silent for so long is dead.
-      poll_secs: between two looks at the files of the other side; more for a bucket.
+      poll_secs: between two looks at the files of the other side; more for a bucket. Beside its own
+        thread a learner looks ten times a second at least.
       devices: of this process that the thread's actor gets, the last ones; the learner's mesh has
         the others. None is one where there are several, and to share the only one; 0 is to share,
         for a learner on one device.
@@ -78,6 +79,11 @@ class ActorSettings:
     def is_async(self) -> bool:
         return self.mode != "inline"
 
+    @property
+    def own_poll_secs(self) -> float:
+        """Between two looks by a process that learns and samples."""
+        return min(0.1, self.poll_secs) if self.mode == "thread" else self.poll_secs
+
     def rounds(
         self, batch: BatchSettings, replay: ReplayConfig, collect_every: int, num_problems: int
     ) -> RoundSettings:
@@ -109,7 +115,7 @@ class ActorSettings:
             num_samples=num_samples,
             max_queued=max_queued,
             max_pending_rounds=self.max_pending_rounds,
-            poll_secs=self.poll_secs,
+            poll_secs=self.own_poll_secs,
         )
 
 

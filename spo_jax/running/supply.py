@@ -4,7 +4,8 @@ import contextlib
 import math
 import secrets
 import time
-from typing import Protocol, Self
+from collections.abc import Callable
+from typing import Any, Protocol, Self
 
 from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.acting.signals import LearnerStatus, write_learner
@@ -14,7 +15,7 @@ from spo_jax.running.actor_thread import ActorThread
 from spo_jax.running.actor_watch import ActorWatch
 from spo_jax.running.parts import WRITER_ID, RunParts
 from spo_jax.running.session import Session
-from spo_jax.running.stopping import ActorsLostError, StopRequest
+from spo_jax.running.stopping import ActorsLostError, Stopped, StopRequest
 from spo_jax.trajectories import FreshGroups, Watermark
 
 _SAY_EVERY_SECS = 10.0
@@ -84,6 +85,9 @@ class AsyncSupply:
       run_id: part of every trajectory's identity.
       stop: asked while waiting.
       thread: the run's own actor, or None where all are elsewhere.
+      is_main: whether this process tells actors what they go by, and watches them.
+      agree: called on every process that learns, with a name and the main one's value, or None on
+        the others; returns the main one's.
     """
 
     def __init__(
@@ -96,6 +100,8 @@ class AsyncSupply:
         run_id: str,
         stop: StopRequest,
         thread: ActorThread | None,
+        is_main: bool = True,
+        agree: Callable[[str, Any], Any] = lambda _, value: value,
     ):
         self._session = session
         self._parts = parts
@@ -105,6 +111,8 @@ class AsyncSupply:
         self._attempt = secrets.token_hex(8)
         self._stop = stop
         self._thread = thread
+        self._is_main = is_main
+        self._agree = agree
         self._watch = ActorWatch(
             files,
             groups_per_round=parts.rounds.num_problems,
@@ -126,35 +134,50 @@ class AsyncSupply:
     def provide(self, update: int) -> tuple[list[str], dict[str, float]]:
         """Waits until enough problems have samples that no update has drawn.
 
+        Where several processes learn together, the main one waits and the others do as it says.
+
         Raises:
           ActorsLostError: no actor was alive for too long.
           Stopped: a stop was asked for.
         """
-        parts = self._parts
         if self._thread is not None:
             self._thread.start()
-        needed = math.ceil(self._settings.fresh_fraction * parts.batch.problems_per_update)
-        began = alive_at = said_at = time.monotonic()
+        began = time.monotonic()
         with self._session.clock("waiting"):
-            while True:
-                self._check_thread()
-                self._look_at_store()
-                self._watch.look()
-                if self._is_enough(needed):
-                    break
-                self._stop.check()
-                now = time.monotonic()
-                alive_at = now if self._watch.alive else alive_at
-                if now - alive_at > self._settings.wait_limit_secs and self._goes_on_alone():
-                    break
-                if now - said_at > _SAY_EVERY_SECS:
-                    said_at = now
-                    self._say_waiting(update, needed, now - began)
-                time.sleep(self._settings.poll_secs)
-        metrics = self._watch.metrics()
+            told = self._agree("problems", self._wait(update) if self._is_main else None)
+        if "lost" in told:
+            raise ActorsLostError(told["lost"])
+        if told["stopped"]:
+            raise Stopped
+        metrics = self._watch.metrics() if self._is_main else {}
         metrics["actors/queued_groups"] = float(self._fresh.num_groups)
         metrics["actors/wait_secs"] = time.monotonic() - began
-        return list(self._fresh.problem_ids[: parts.batch.problems_per_update]), metrics
+        return told["problems"], metrics
+
+    def _wait(self, update: int) -> dict[str, Any]:
+        """What the wait came to, as plain JSON: 'problems' and 'stopped', or 'lost'."""
+        num_problems = self._parts.batch.problems_per_update
+        needed = math.ceil(self._settings.fresh_fraction * num_problems)
+        began = alive_at = said_at = time.monotonic()
+        while True:
+            self._check_thread()
+            self._look_at_store()
+            self._watch.look()
+            if self._is_enough(needed) or self._stop.requested:
+                break
+            now = time.monotonic()
+            alive_at = now if self._watch.alive else alive_at
+            if now - alive_at > self._settings.wait_limit_secs:
+                if self._settings.when_alone == "stop":
+                    return {"lost": self._lost()}
+                say(f"no actor was alive for {format_secs(now - alive_at)}: drawing what is there")
+                break
+            if now - said_at > _SAY_EVERY_SECS:
+                said_at = now
+                self._say_waiting(update, needed, now - began)
+            time.sleep(self._settings.own_poll_secs)
+        problems = list(self._fresh.problem_ids[:num_problems])
+        return {"problems": problems, "stopped": self._stop.requested}
 
     def drawn(self) -> None:
         self._check_thread()
@@ -208,17 +231,16 @@ class AsyncSupply:
             return
         if self._thread is not None:
             self._thread.tell(status)
+        if not self._is_main:
+            return
         with contextlib.suppress(OSError):  # the disk or the network: told at the next look
             write_learner(self._files, status)
             self._told = status
 
-    def _goes_on_alone(self) -> bool:
-        limit = format_secs(self._settings.wait_limit_secs)
-        if self._settings.when_alone == "go_on":
-            say(f"no actor was alive for {limit}: drawing what the store holds")
-            return True
-        raise ActorsLostError(
-            f"no actor was alive for {limit} (wait_limit_secs={self._settings.wait_limit_secs}); "
+    def _lost(self) -> str:
+        limit = self._settings.wait_limit_secs
+        return (
+            f"no actor was alive for {format_secs(limit)} (wait_limit_secs={limit}); "
             f"start some with `spo actor --run_dir={self._files.url} --actor_id=NAME`, or set "
             "ActorSettings.when_alone='go_on'"
         )
