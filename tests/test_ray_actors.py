@@ -22,9 +22,9 @@ from spo_jax.errors import UserError
 from spo_jax.models.testing import save_uniform_model
 from spo_jax.problems.letters import ALPHABET
 from spo_jax.ray_actors import RayActor, RayPlacement, run_on_ray
+from spo_jax.reporting.metrics import read_metrics
 
 TASK = Path(spo_jax.__file__).parents[1] / "configs" / "runs" / "tiny_task.gin"
-NUM_UPDATES = 40
 
 
 def test_a_missing_ray_says_what_to_install(monkeypatch, tmp_path):
@@ -76,6 +76,23 @@ class Run:
         self.processes.append(process)
         return process
 
+    def learner(self, num_updates):
+        return self.start(
+            "learner",
+            "train",
+            f"--gin_file={TASK}",
+            f"--gin.ModelSource.path={self.folder / 'model'}",
+            "--gin.train.actors=@ActorSettings()",
+            "--gin.ActorSettings.mode=remote",
+            "--gin.ActorSettings.heartbeat_secs=0.5",
+            "--gin.ActorSettings.dead_after_secs=5.0",
+            "--gin.ActorSettings.poll_secs=0.2",
+            f"--gin.train.num_updates={num_updates}",
+            "--gin.BatchSettings.problems_per_update=2",
+            "--gin.EvaluationSettings.num_problems=8",
+            "--gin.EvaluationSettings.num_samples=10",
+        )
+
     def actor(self, name):
         """What it last reported of itself."""
         try:
@@ -113,19 +130,7 @@ class Run:
 def test_a_killed_ray_actor_is_restarted_and_goes_on_after_its_last_commit(tmp_path):
     run = Run(tmp_path)
     try:
-        learner = run.start(
-            "learner",
-            "train",
-            f"--gin_file={TASK}",
-            f"--gin.ModelSource.path={tmp_path / 'model'}",
-            "--gin.train.actors=@ActorSettings()",
-            "--gin.ActorSettings.mode=remote",
-            "--gin.ActorSettings.heartbeat_secs=0.5",
-            "--gin.ActorSettings.dead_after_secs=5.0",
-            "--gin.ActorSettings.poll_secs=0.05",
-            f"--gin.train.num_updates={NUM_UPDATES}",
-            "--gin.EvaluationSettings.num_samples=10",
-        )
+        learner = run.learner(100_000)
         driver = run.start(
             "driver",
             "actor",
@@ -139,7 +144,11 @@ def test_a_killed_ray_actor_is_restarted_and_goes_on_after_its_last_commit(tmp_p
         killed = run.actor("ray0")
         os.kill(killed["pid"], signal.SIGKILL)
         run.wait_for(lambda: run.actor("ray0")["num_rounds"] > killed["num_rounds"])
-        assert learner.wait(timeout=300) == 0, run.logs()
+        learner.send_signal(signal.SIGTERM)
+        assert learner.wait(timeout=60) == 130, run.logs()
+        run.processes.remove(learner)
+        step = read_metrics(run.run_dir, "train")[-1]["step"]
+        assert run.learner(step + 3).wait(timeout=120) == 0, run.logs()
         assert driver.wait(timeout=120) == 0, run.logs()
     finally:
         for process in run.processes:

@@ -12,7 +12,6 @@ import dataclasses
 import http.server
 import json
 import threading
-import time
 from typing import Any
 
 from spo_jax.models import Transformer, load_pretrained
@@ -50,7 +49,7 @@ class EngineServer:
     Attributes:
       url: of the server. faults: what is to go wrong.
       requests: bodies of the completions asked for. reloads: paths loaded since the start.
-      most_at_once: completions that were asked for at the same time.
+      most_at_once: completions that were asked for at the same time. is_closing: it ends.
     """
 
     def __init__(
@@ -66,6 +65,7 @@ class EngineServer:
         self.requests: list[dict[str, Any]] = []
         self.reloads: list[str] = []
         self.most_at_once = 0
+        self.is_closing = threading.Event()
         self._num_running = 0
         self._lock = threading.Lock()  # of the sampler and its weights
         self._counts = threading.Lock()
@@ -85,9 +85,10 @@ class EngineServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.is_closing.set()
         self._http.shutdown()
         self._thread.join()
-        self._http.server_close()
+        self._http.server_close()  # waits for its threads: none may compute while Python ends
 
     def models(self) -> dict[str, Any]:
         return {"object": "list", "data": [{"id": MODEL, "max_model_len": sum(self._limits)}]}
@@ -163,7 +164,7 @@ def _choice(drawn: Completion, body: dict[str, Any]) -> dict[str, Any]:
 
 
 class _HttpServer(http.server.ThreadingHTTPServer):
-    daemon_threads = True
+    daemon_threads = False
     request_queue_size = 256
 
     def __init__(self, address: tuple[str, int], engine: EngineServer):
@@ -224,8 +225,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault.startswith("status_"):
             self._answer(int(fault.removeprefix("status_")), {"error": {"message": fault}})
             return
-        if fault == "hang":
-            time.sleep(engine.faults.hang_secs)
+        if fault == "hang" and engine.is_closing.wait(engine.faults.hang_secs):
+            self.close_connection = True
+            return
         answer = engine.completion(body)
         choice = answer["choices"][0]
         if fault == "abort":
