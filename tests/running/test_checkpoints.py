@@ -282,7 +282,7 @@ def test_second_signal_stops_at_once(run_tiny, tmp_path, monkeypatch):
 
 def train_with(run_tiny, run_dir, patch):
     """The status of `spo train`, with the tiny run in place of what a gin file describes."""
-    patch.setattr("spo_jax.train.train", lambda path, **_: run_tiny(path))
+    patch.setattr("spo_jax.train.train", lambda path, hosts, **_: run_tiny(path))
     stand_in = types.SimpleNamespace(**vars(train_command.gin_config))
     stand_in.configured_arguments = lambda *_: {}
     patch.setattr(train_command, "gin_config", stand_in)
