@@ -43,6 +43,7 @@ def main() -> int:
             stdout=None if index == 0 else subprocess.PIPE,
             stderr=None if index == 0 else subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # Ctrl-C comes once, from us, not also from the terminal
         )
         for index in range(args.processes)
     ]

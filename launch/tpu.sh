@@ -206,8 +206,8 @@ attempt_status() {
     found=yes
     status=$(sed -n 's/^\[worker\] exit status \([0-9]*\)$/\1/p' "$log" | tail -n 1)
     status=${status:-255}
-    if [[ $status == 2 ]]; then
-      echo 2
+    if [[ $status == 2 || $status == 3 ]]; then # they would only happen again
+      echo "$status"
       return
     fi
     ((status <= worst)) || worst=$status
@@ -247,11 +247,17 @@ main() {
       status=255
     fi
     [[ $status != 0 ]] || break
-    if [[ $status == 2 ]]; then
-      tail -n 3 "$logs"/*.log >&2
-      fail "the run refused its settings; see $logs"
-    fi
-    if [[ $(slice_state) == READY ]]; then
+    case $status in
+      2)
+        tail -n 3 "$logs"/*.log >&2
+        fail "the run refused its settings; see $logs"
+        ;;
+      3) fail "the run's loss is not finite; see $logs" ;;
+    esac
+    if [[ $status == 130 ]]; then
+      say "the run was told to stop and has saved; going on when the slice is there"
+      sleep "${SPO_TPU_POLL_SECS:-30}"
+    elif [[ $(slice_state) == READY ]]; then
       ((++restarts <= max_restarts)) \
         || fail "the run failed $restarts times (status $status); see $logs"
       say "the run failed (status $status); restart $restarts of $max_restarts"

@@ -21,6 +21,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{matches[0]}'?" if matches else ""
 
 
+class EnginesLostError(RuntimeError):
+    """Samples were needed, and no server that draws them was alive for long."""
+
+
 class FullDiskError(OSError):
     """A file could not be written for want of space or quota. The message names it."""
 

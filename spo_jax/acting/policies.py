@@ -38,7 +38,7 @@ class Policies:
         learner's for a reference. None is the default device.
       writes: whether this process writes the files: one of several that publish together.
       on_written: called with a version's directory once it is whole, before this is known of.
-      on_rewind: called with the version that is the newest again.
+      on_rewind: called with the directory and the number of the version that is the newest again.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Policies:
         mesh: Mesh | None = None,
         writes: bool = True,
         on_written: Callable[[Path, int], None] = lambda *_: None,
-        on_rewind: Callable[[int], None] = lambda _: None,
+        on_rewind: Callable[[Path, int], None] = lambda *_: None,
     ):
         if keep < 3:
             raise UserError(f"at least 3 published policies must be kept, got keep={keep}")
@@ -122,12 +122,14 @@ class Policies:
     def rewind(self, version: int) -> None:
         """Forgets versions beyond one, of an attempt that got further than its checkpoint.
 
-        Asynchronous runs do not repeat themselves bit for bit: a later policy of that number is
-        another policy.
+        They would outlast the lower numbers that are published from now on; and where a run does
+        not repeat itself bit for bit, a later policy of that number is another policy.
         """
         if not self._writes:
             return
-        self._on_rewind(version)
+        if version:
+            self.check(version)
+        self._on_rewind(self._directory / str(version), version)
         if version:
             self._point_to(version)
         else:

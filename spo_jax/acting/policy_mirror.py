@@ -38,10 +38,7 @@ class PolicyMirror:
 
     def put(self, folder: Path, version: int) -> None:
         """Copies a published version, then points to it and removes old ones."""
-        target = f"{self._root}/{version}"
-        self._fs.makedirs(target, exist_ok=True)
-        for file in sorted(folder.iterdir()):
-            self._fs.put_file(str(file), f"{target}/{file.name}")
+        self._copy(folder, version)
         self._files.write_text(f"{_FOLDER}/{LATEST}", f"{version}\n")
         for old in self.versions()[: -self._keep]:
             self._fs.rm(f"{self._root}/{old}", recursive=True)
@@ -59,12 +56,20 @@ class PolicyMirror:
         names = (path.rstrip("/").rpartition("/")[2] for path in paths)
         return sorted(int(name) for name in names if name.isdigit())
 
-    def rewind(self, version: int) -> None:
-        """Forgets versions beyond one."""
+    def rewind(self, folder: Path, version: int) -> None:
+        """Forgets versions beyond one, which is put back from `folder` if it went meanwhile."""
+        if version and version not in self.versions():
+            self._copy(folder, version)
         self._files.write_text(f"{_FOLDER}/{LATEST}", f"{version}\n")
         for later in self.versions():
             if later > version:
                 self._fs.rm(f"{self._root}/{later}", recursive=True)
+
+    def _copy(self, folder: Path, version: int) -> None:
+        target = f"{self._root}/{version}"
+        self._fs.makedirs(target, exist_ok=True)
+        for file in sorted(folder.iterdir()):
+            self._fs.put_file(str(file), f"{target}/{file.name}")
 
     @property
     def folder(self) -> str:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spo_jax.commands import gin_config
+from spo_jax.errors import EnginesLostError
 
 if TYPE_CHECKING:
     from spo_jax.running.stopping import StopRequest
@@ -68,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
         except Stopped:
             print(f"{args.actor_id}: stopped; the same command goes on", file=sys.stderr)
             return 130
+        except EnginesLostError as error:
+            print(f"error: {error}; the same command goes on", file=sys.stderr)
+            return 5
     if args.json:
         print(json.dumps(dataclasses.asdict(status)))
     else:

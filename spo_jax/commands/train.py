@@ -9,8 +9,8 @@ command again goes on where the run stopped.
 The comment at the head of each file in configs/runs/ lists the bindings that are usually changed.
 Ctrl-C or SIGTERM (a preemption notice) saves and stops; a second one stops at once.
 Exit status: 0 finished, 1 another process of the run failed or died, 2 bad input, 3 a loss that is
-not finite, 4 the disk is full, a checkpoint could not be saved or no actor is alive, 130 stopped by
-a signal with all saved, 131 stopped at once.
+not finite, 4 the disk is full or a checkpoint could not be saved, 5 no actor or no engine is alive
+(the state is saved), 130 stopped by a signal with all saved, 131 stopped at once.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spo_jax.commands import gin_config
-from spo_jax.errors import FullDiskError
+from spo_jax.errors import EnginesLostError, FullDiskError
 
 if TYPE_CHECKING:
     from spo_jax.running.hosts import Hosts
@@ -79,9 +79,10 @@ def _run(args: argparse.Namespace, hosts: "Hosts") -> int:
         if hosts.is_main:
             print(f"stopped; the same command goes on with '{args.run_dir}'", file=sys.stderr)
         return 130
-    except (NonFiniteLossError, ActorsLostError) as error:
+    except (NonFiniteLossError, ActorsLostError, EnginesLostError) as error:
+        hosts.fail(error)
         print(f"error: {error}", file=sys.stderr)
-        return 3 if isinstance(error, NonFiniteLossError) else 4
+        return 3 if isinstance(error, NonFiniteLossError) else 5
     except (FullDiskError, CheckpointError) as error:
         hosts.fail(error)
         print(f"error: {error}", file=sys.stderr)

@@ -13,6 +13,8 @@ from spo_jax.acting.rollouts import RolloutWorker
 from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.acting.signals import LearnerStatus
 from spo_jax.judging import RewardMap
+from spo_jax.models import logical_axes
+from spo_jax.placement import make_local_mesh, params_to_local
 from spo_jax.running.actor_devices import split_devices
 from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.actor_thread import ActorThread
@@ -24,7 +26,6 @@ from spo_jax.running.settings import RolloutSettings
 from spo_jax.running.stopping import StopRequest
 from spo_jax.running.supply import AsyncSupply, InlineSupply, Supply
 from spo_jax.running.writers import WRITER_ID
-from spo_jax.sharding import make_mesh, replicated
 from spo_jax.trajectories import TrajectoryStore
 from spo_jax.types import Problem
 
@@ -105,11 +106,13 @@ def _build_thread(
 ) -> ActorThread:
     sampling, engine_worker = parts.sampling, parts.sampling.engine_worker
     devices = split_devices(actors, needs_own=engine_worker is None).actor
-    mesh = make_mesh(data=len(devices), devices=devices) if len(devices) > 1 else None
-    place = replicated(mesh) if mesh is not None else next(iter(devices), None)
+    mesh = make_local_mesh(devices, tensor=rollouts.tensor) if len(devices) > 1 else None
+    axes = logical_axes(sampling.model.config)
 
     def placed(params: Any) -> Any:
-        return params if place is None else jax.device_put(params, place)
+        if mesh is not None:
+            return params_to_local(params, mesh, axes)
+        return jax.device_put(params, devices[0]) if devices else params
 
     actor_id = f"thread{jax.process_index()}"
     policies = HandedPolicies(session.behavior, placed)

@@ -24,8 +24,10 @@ _OPERATIONAL = re.compile(
     r"train\.(num_updates|checkpoint_every|evaluate_every)\b|train\.checkpoints = @"
     r"|JudgeSettings\.|CheckpointSettings\.(?!directory)"
     r"|ActorSettings\.(max_queued|max_pending_rounds|wait_limit_secs|when_alone"
-    r"|heartbeat_secs|dead_after_secs|poll_secs)\b"
+    r"|heartbeat_secs|dead_after_secs|poll_secs)\b|MeshShape\.|train\.mesh = @"
+    r"|EngineSettings\.(base_urls|api_key_file|policies_dir|max_concurrent|num_tries|\w+_secs)\b"
 )
+_LAG_SECS = 30.0  # after which a network disk shows what another host wrote
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "transformers")
 
 
@@ -75,6 +77,13 @@ class RunDirectory:
         """Samples and verdicts of the evaluation after `step` updates."""
         return self.path / "evaluations" / f"step_{step:08d}.jsonl"
 
+    def remove_evaluations_after(self, step: int) -> None:
+        """Removes evaluations of later updates than one."""
+        for path in (self.path / "evaluations").glob("step_*.jsonl"):
+            number = path.stem.removeprefix("step_")
+            if number.isdigit() and int(number) > step:
+                path.unlink()
+
     def open(self, config: str) -> None:
         """Claims the directory for this process and records its configuration.
 
@@ -101,9 +110,13 @@ class RunDirectory:
 
     def check_mark(self, token: str) -> None:
         """Raises UserError unless the word is there: another disk than the main process's."""
-        found = ""
-        with contextlib.suppress(OSError):
-            found = (self.path / ".hosts").read_text(encoding="utf-8")
+        found, deadline = "", time.monotonic() + _LAG_SECS
+        while True:
+            with contextlib.suppress(OSError):
+                found = (self.path / ".hosts").read_text(encoding="utf-8")
+            if found == token or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         if found != token:
             raise UserError(
                 f"this process does not see the run_dir '{self.path}' of the main process; all "

@@ -364,8 +364,8 @@ def _initialize(addresses: Mapping[str, Any]) -> None:
             f"--distributed: JAX does not find the other processes here ({error}); set "
             f"{', '.join(_VARIABLES)}"
         ) from None
-    except jax.errors.JaxRuntimeError as error:
-        raise UserError(
+    except jax.errors.JaxRuntimeError as error:  # another process is late, or away
+        raise HostsError(
             f"--distributed: process {addresses.get('process_id', '')} cannot join at "
             f"{addresses.get('coordinator_address', 'the detected address')}: "
             f"{str(error).splitlines()[0]}"

@@ -19,6 +19,7 @@ from spo_jax.acting.initial_values import (
 from spo_jax.acting.policies import Policies
 from spo_jax.acting.policy_mirror import PolicyMirror
 from spo_jax.acting.problem_stream import ProblemStream
+from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap, Verifier
 from spo_jax.learning import Checkpointer, CheckpointSettings, Learner, RowBucket, row_buckets
@@ -257,8 +258,9 @@ def _policies(
     """What the run publishes: parameters for our own sampler, directories for an engine."""
     parts: tuple[Any, ...] = (directory.policies, sampling.model.config, sampling.tokenizer)
     options: dict[str, Any] = {"mesh": mesh, "writes": hosts.is_main}
-    if actors.shared_url:
-        mirror = PolicyMirror(actors.shared_url)
+    shared = SharedFiles(directory.shared_url).local_path
+    if shared is None or shared.resolve() != directory.path.resolve():
+        mirror = PolicyMirror(directory.shared_url)
         options |= {"on_written": mirror.put, "on_rewind": mirror.rewind}
     if engine is None:
         return Policies(*parts, **options)

@@ -18,7 +18,7 @@ from spo_jax.acting.evaluator import (
 )
 from spo_jax.acting.policy_sources import Policy
 from spo_jax.acting.token_values import token_values
-from spo_jax.errors import UserError
+from spo_jax.errors import EnginesLostError, UserError
 from spo_jax.evaluation import read_samples
 from spo_jax.learning import CheckpointError, NonFiniteLossError, TrainState, make_batch
 from spo_jax.models import params_id
@@ -99,12 +99,12 @@ class Session:
         restored = parts.checkpointer.restore_latest(parts.learner.abstract_state())
         if restored is None:
             self.state = parts.learner.init(parts.sampling.params, seed=seed)
+            self._forget_lost_attempt(0, {})
             self._rewind(Watermark.from_dict({}))
         else:
             self.state = restored.state
             self._policy_version = restored.host_state["policy_version"]
-            if parts.is_async:
-                parts.policies.rewind(self._policy_version)
+            self._forget_lost_attempt(restored.step, restored.host_state)
             parts.replay.load_state_dict(restored.host_state["replay"])
             self._generation = next_generation(self._hosts, restored.host_state.get("writers", {}))
             parts.store.write_as(writer_id(self._hosts, self._generation))
@@ -125,6 +125,18 @@ class Session:
         self.step = int(self.state.step)
         self._host_state = self._snapshot()
         return self.step
+
+    def _forget_lost_attempt(self, step: int, host_state: dict[str, Any]) -> None:
+        """Removes what an attempt left that got further than the checkpoint.
+
+        Else its policies would count as the newest: those published from now on have lower numbers.
+        An asynchronous run does not repeat itself, so its evaluations are of other policies.
+        """
+        parts = self._parts
+        parts.policies.rewind(host_state.get("policy_version", 0))
+        parts.references.rewind(host_state.get("reference_version", 0))
+        if parts.is_async and self._hosts.is_main:
+            self._directory.remove_evaluations_after(step)
 
     def collect(self, problems: Sequence[Problem]) -> dict[str, float]:
         """Samples, judges and stores the online data of the next updates."""
@@ -277,7 +289,7 @@ class Session:
         """Saves when a stop was asked for, the loss is not finite, or all actors are gone."""
         try:
             yield
-        except (Stopped, NonFiniteLossError, ActorsLostError):
+        except (Stopped, NonFiniteLossError, ActorsLostError, EnginesLostError):
             self._together.say(f"saving the state after update {self.step}")
             self.save()
             self.wait_for_checkpoint()

@@ -123,6 +123,7 @@ class AsyncSupply:
         self._fresh = FreshGroups(0, ())
         self._looked_at: tuple[Watermark, int] | None = None
         self._told: LearnerStatus | None = None
+        self._alive_at = time.monotonic()
 
     def __enter__(self) -> Self:
         self._look_at_store()
@@ -159,7 +160,7 @@ class AsyncSupply:
         """What the wait came to, as plain JSON: 'problems' and 'stopped', or 'lost'."""
         num_problems = self._parts.batch.problems_per_update
         needed = math.ceil(self._settings.fresh_fraction * num_problems)
-        began = alive_at = said_at = time.monotonic()
+        began = said_at = time.monotonic()
         while True:
             self._check_thread()
             self._look_at_store()
@@ -167,11 +168,12 @@ class AsyncSupply:
             if self._is_enough(needed) or self._stop.requested:
                 break
             now = time.monotonic()
-            alive_at = now if self._watch.alive else alive_at
-            if now - alive_at > self._settings.wait_limit_secs:
+            self._alive_at = now if self._watch.alive else self._alive_at
+            if now - self._alive_at > self._settings.wait_limit_secs:
                 if self._settings.when_alone == "stop":
                     return {"lost": self._lost()}
-                say(f"no actor was alive for {format_secs(now - alive_at)}: drawing what is there")
+                alone = format_secs(now - self._alive_at)
+                say(f"no actor was alive for {alone}: drawing what is there")
                 break
             if now - said_at > _SAY_EVERY_SECS:
                 said_at = now

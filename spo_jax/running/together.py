@@ -1,8 +1,8 @@
 """What the processes of a run do together between its computations: share, agree, stop."""
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings, merge_evaluation, sample_evaluation
@@ -110,11 +110,5 @@ class Together:
             shares = range(min(hosts.count, len(problems)))
             parts = [directory.evaluation_part(step, host) for host in shares]
             merge_evaluation(parts, problems, directory.evaluation(step))
-            _remove(parts)
+            shutil.rmtree(parts[0].parent, ignore_errors=True)  # also what was left by a kill
         hosts.barrier("evaluation joined")
-
-
-def _remove(parts: Sequence[Path]) -> None:
-    for part in parts:
-        part.unlink()
-    part.parent.rmdir()

@@ -192,6 +192,20 @@ def test_refused_settings_are_not_tried_again(cloud, tmp_path):
     assert len(calls(cloud, "on_worker.sh train")) == 1
 
 
+def test_a_loss_that_is_not_finite_is_not_tried_again(cloud, tmp_path):
+    play(cloud, "3 READY", "0 READY")
+    done = on_slice(tmp_path)
+    assert done.returncode == 2 and "loss is not finite" in done.stderr
+    assert len(calls(cloud, "on_worker.sh train")) == 1
+
+
+def test_a_run_that_was_told_to_stop_goes_on_and_is_no_failure(cloud, tmp_path):
+    play(cloud, "130 READY", "0 READY")
+    done = on_slice(tmp_path, "--max_restarts=0")
+    assert done.returncode == 0, done.stderr
+    assert len(calls(cloud, "on_worker.sh train")) == 2
+
+
 def test_stopping_stops_every_worker(cloud, tmp_path):
     play(cloud, "hang READY")
     process = subprocess.Popen(

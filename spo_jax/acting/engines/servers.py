@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from spo_jax.acting.engines.connection import Cancelled, Canceller, Endpoint, ServerFailure
 from spo_jax.acting.engines.policy import PublishedPolicy
 from spo_jax.acting.engines.reloading import Reload
-from spo_jax.errors import UserError
+from spo_jax.errors import EnginesLostError, UserError
 
 _HEALTH_SECS = 10.0  # what a living server takes to say so
 _LOOK_SECS = 0.25
@@ -274,9 +274,9 @@ class ServerPool:
                 "policy_sync_every beyond the last update"
             )
 
-    def _all_dead(self) -> UserError:
+    def _all_dead(self) -> EnginesLostError:
         reasons = "; ".join(f"{s.endpoint.url}: {s.last_failure}" for s in self.servers)
-        return UserError(
+        return EnginesLostError(
             f"no engine of {len(self.servers)} is alive (waited {self._patience_secs:g} s): "
             f"{reasons}"
         )
