@@ -225,26 +225,33 @@ class Checkpointer:
         """What the template asks for, of the arrays whose names begin with a prefix.
 
         Raises:
-          DamagedError, UserError.
+          DamagedError: on all processes, or on none.
+          UserError: it is of another state.
         """
-        manifest = files.read_manifest(path)
-        files.check_sizes(path, manifest)
-        check_arrays(path, manifest["arrays"], template, prefix)
-        self._check_bytes(path, manifest)
+        self._raise_together(self._changed_file(path, template, prefix))
+        state, problem = None, None
         try:
-            return self._arrays.restore(path / files.STATE, template)
+            state = self._arrays.restore(path / files.STATE, template)
         except (ValueError, OSError, KeyError) as error:
-            raise DamagedError(
-                f"its files cannot be read ({type(error).__name__}: {str(error)[:200]})"
-            ) from error
+            problem = f"its files cannot be read ({type(error).__name__}: {str(error)[:200]})"
+        self._raise_together(problem)
+        return state
 
-    def _check_bytes(self, path: epath.Path, manifest: Mapping[str, Any]) -> None:
-        """Every process reads its share of the files. All raise DamagedError, or none."""
-        share = _share(list(manifest["files"]))
-        found = self._agreement.gather(files.changed_file(path, manifest, share))
-        for problem in found:
-            if problem is not None:
-                raise DamagedError(problem)
+    def _changed_file(self, path: epath.Path, template: Any, prefix: str) -> str | None:
+        """What is wrong with this process's share of the files."""
+        try:
+            manifest = files.read_manifest(path)
+            files.check_sizes(path, manifest)
+        except DamagedError as damage:
+            return str(damage)
+        check_arrays(path, manifest["arrays"], template, prefix)
+        return files.changed_file(path, manifest, _share(list(manifest["files"])))
+
+    def _raise_together(self, problem: str | None) -> None:
+        """Raises DamagedError on every process if one has a problem."""
+        for told in self._agreement.gather(problem):
+            if told is not None:
+                raise DamagedError(told)
 
     def _take_up(self, step: int) -> None:
         """Goes on from a restored step; ends the deleting that a killed process began."""

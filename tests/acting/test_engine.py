@@ -19,7 +19,7 @@ from spo_jax.acting.engines import (
     VllmReload,
 )
 from spo_jax.acting.engines.testing import MODEL, EngineServer
-from spo_jax.errors import UserError
+from spo_jax.errors import EnginesLostError, UserError
 from spo_jax.models import Transformer, load_pretrained
 from spo_jax.models.testing import byte_tokenizer, random_params, tiny_config
 from spo_jax.sampling import Sampler, SampleRequest
@@ -184,7 +184,7 @@ def test_all_servers_dead_ends_with_their_reasons(servers, policies):
     engine = engine_of(*servers, patience_secs=0.3)
     for server in servers:
         server.faults.is_down = True
-    with pytest.raises(UserError, match=r"no engine of 2 is alive \(waited 0.3 s\)") as caught:
+    with pytest.raises(EnginesLostError, match=r"no engine of 2 is alive \(waited 0.3 s\)") as caught:
         sample_all(engine, policies[0])
     assert all(server.url in str(caught.value) for server in servers)
 
@@ -226,7 +226,7 @@ def test_what_the_servers_are_is_checked_before_any_work(servers):
             reload=None,
         )
     servers[0].faults.is_down = True
-    with pytest.raises(UserError, match=r"no engine of 1 is alive"):
+    with pytest.raises(EnginesLostError, match=r"no engine of 1 is alive"):
         engine_of(servers[0], patience_secs=0.1)
 
 
@@ -286,7 +286,7 @@ def test_foreign_weights_are_noticed_where_the_server_names_them(servers, polici
 
 def test_a_checkpoint_that_cannot_be_loaded_leaves_the_server_out(servers, tmp_path):
     engine = engine_of(servers[0], patience_secs=0.3)
-    with pytest.raises(UserError, match=r"no engine of 1 is alive.*reload of policy 5.*status 500"):
+    with pytest.raises(EnginesLostError, match=r"no engine of 1 is alive.*reload of policy 5.*status 500"):
         sample_all(engine, PublishedPolicy(str(tmp_path / "5"), 5))
 
 

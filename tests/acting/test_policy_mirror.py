@@ -50,6 +50,21 @@ def test_actors_read_what_was_published_elsewhere(tmp_path, bucket):
     assert source.newest().params == "start"
 
 
+def test_a_version_that_went_meanwhile_is_put_back_when_it_is_the_newest_again(tmp_path):
+    mirror = PolicyMirror("memory://put-back")
+    policies = Policies(
+        tmp_path / "policies", CONFIG, TOKENIZER, on_written=mirror.put, on_rewind=mirror.rewind
+    )
+    policies.pin([2])  # a checkpoint names it
+    for version in range(1, 7):
+        policies.publish(params(version), version)
+    assert 2 in policies.versions() and 2 not in mirror.versions()
+    policies.rewind(2)
+    assert mirror.versions() == policies.versions() == [2]
+    source = PublishedPolicies(MirroredPolicies(mirror, CONFIG), lambda: "start", lambda: "1")
+    assert_same(source.newest().params, params(2))
+
+
 def test_a_failed_write_in_the_background_is_raised_at_the_next_publication(tmp_path):
     def failing(folder, version):
         raise OSError(28, "no space left")
