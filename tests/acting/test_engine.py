@@ -184,7 +184,9 @@ def test_all_servers_dead_ends_with_their_reasons(servers, policies):
     engine = engine_of(*servers, patience_secs=0.3)
     for server in servers:
         server.faults.is_down = True
-    with pytest.raises(EnginesLostError, match=r"no engine of 2 is alive \(waited 0.3 s\)") as caught:
+    with pytest.raises(
+        EnginesLostError, match=r"no engine of 2 is alive \(waited 0.3 s\)"
+    ) as caught:
         sample_all(engine, policies[0])
     assert all(server.url in str(caught.value) for server in servers)
 
@@ -286,7 +288,9 @@ def test_foreign_weights_are_noticed_where_the_server_names_them(servers, polici
 
 def test_a_checkpoint_that_cannot_be_loaded_leaves_the_server_out(servers, tmp_path):
     engine = engine_of(servers[0], patience_secs=0.3)
-    with pytest.raises(EnginesLostError, match=r"no engine of 1 is alive.*reload of policy 5.*status 500"):
+    with pytest.raises(
+        EnginesLostError, match=r"no engine of 1 is alive.*reload of policy 5.*status 500"
+    ):
         sample_all(engine, PublishedPolicy(str(tmp_path / "5"), 5))
 
 
@@ -318,7 +322,7 @@ def test_a_command_can_reload(servers, policies, expected, tmp_path):
     bad = engine_of(
         servers[0], patience_secs=0.2, reload=ShellReload(command="sh -c 'echo no; exit 3'")
     )
-    with pytest.raises(UserError, match=r"ended with status 3: no"):
+    with pytest.raises(EnginesLostError, match=r"ended with status 3: no"):
         sample_all(bad, policies[0])
 
 
