@@ -233,7 +233,9 @@ def _branches(it: Instruction) -> list[str]:
 
 def _group_size(attributes: str) -> int | None:
     """Chips that take part in one collective; None where all do."""
-    mesh = re.search(r"replica_groups=mesh\[([^\]]*)\]\s*\{([^}]*)\}", attributes)
+    mesh = re.search(
+        r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(\S*\))?\s*\{([^}]*)\}", attributes
+    )
     if mesh:
         sizes = dict(re.findall(r"'([\w.]+)'=(\d+)", mesh.group(1)))
         axes = re.findall(r"'([\w.]+)'(?::\(\d+\)(\d+))?", mesh.group(2))

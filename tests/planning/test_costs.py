@@ -247,3 +247,30 @@ def test_a_scanned_model_counts_as_its_unrolled_twin(objective):
     assert one.wire_bytes == pytest.approx(two.wire_bytes, rel=0.05)
     # What XLA itself says of the loop is one layer's worth of it.
     assert scanned.cost_analysis()["flops"] < 0.7 * two.flops
+
+
+@pytest.mark.parametrize(
+    ("groups", "size"),
+    [
+        ("mesh['axis_0'=64,'axis_1'=1] {'axis_0'}", 64),
+        ("mesh['a'=1,'b'=16,'c'=16], device_ids=([16,16]T(1,0)) {'b'}", 16),
+        ("mesh['a'=16,'b'=4] {'a':(2)8,'b'}", 32),
+        ("[16,8]<=[128]", 8),
+        ("{{0,1,2,3},{4,5,6,7}}", 4),
+    ],
+)
+def test_the_size_of_a_group_of_chips(groups, size):
+    text = f"""
+%add (a: f32[], b: f32[]) -> f32[] {{
+  %a = f32[] parameter(0)
+  %b = f32[] parameter(1)
+  ROOT %sum = f32[] add(%a, %b)
+}}
+
+ENTRY %main (x: f32[8]) -> f32[8] {{
+  %x = f32[8]{{0}} parameter(0)
+  ROOT %y = f32[8]{{0}} all-reduce(%x), channel_id=1, replica_groups={groups}, to_apply=%add
+}}
+"""
+    costs = program_costs(text, num_devices=256)
+    assert costs.wire_bytes == pytest.approx(2 * 32 * (size - 1) / size)
