@@ -54,6 +54,7 @@ _NAME = re.compile(r"(v\d+[a-z]*):(\d+(?:x\d+)+)")
 # Without them libtpu asks a metadata server that is not there, and complains.
 _OFFLINE = {
     "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # compiling takes no chip: plans may run side by side
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # any that exists
 }
