@@ -59,6 +59,7 @@ def losses(run_dir):
     return [line["loss/total"] for line in read_metrics(run_dir) if "loss/total" in line]
 
 
+@pytest.mark.slow
 def test_an_engines_run_is_the_run_of_our_own_sampler(
     tiny_task, uniform_checkpoint, server, tmp_path
 ):
