@@ -1,6 +1,6 @@
 """Tables of docs/scaling.md: what fits which TPU slice, compiled ahead of time on this machine.
 
-    python benchmarks/scaling.py --results=runs/scaling.jsonl --write_docs
+    python benchmarks/scaling.py --results=benchmarks/results/scaling.jsonl --write_docs
 
 Compiles what is missing, then writes the tables. Every case is one `spo plan --json` in a process
 of its own, one to five minutes on two cores; its result is one line of the file. Cases that have a
@@ -275,7 +275,7 @@ def write_docs(results: dict[str, dict[str, Any]]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", default="runs/scaling.jsonl")
+    parser.add_argument("--results", default="benchmarks/results/scaling.jsonl")
     parser.add_argument("--max_cases", type=int, default=1000, help="compile no more than these")
     parser.add_argument("--max_secs", type=float, default=1e9, help="then start no other case")
     parser.add_argument("--write_docs", action="store_true")
