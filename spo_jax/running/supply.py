@@ -4,8 +4,7 @@ import contextlib
 import math
 import secrets
 import time
-from collections.abc import Callable
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.acting.signals import LearnerStatus, write_learner
@@ -15,7 +14,7 @@ from spo_jax.running.actor_thread import ActorThread
 from spo_jax.running.actor_watch import ActorWatch
 from spo_jax.running.parts import RunParts
 from spo_jax.running.session import Session
-from spo_jax.running.stopping import ActorsLostError, Stopped, StopRequest
+from spo_jax.running.stopping import ActorsLostError, StopRequest
 from spo_jax.running.writers import WRITER_ID
 from spo_jax.trajectories import FreshGroups, Watermark
 
@@ -86,9 +85,6 @@ class AsyncSupply:
       run_id: part of every trajectory's identity.
       stop: asked while waiting.
       thread: the run's own actor, or None where all are elsewhere.
-      is_main: whether this process tells actors what they go by, and watches them.
-      agree: called on every process that learns, with a name and the main one's value, or None on
-        the others; returns the main one's.
     """
 
     def __init__(
@@ -101,8 +97,6 @@ class AsyncSupply:
         run_id: str,
         stop: StopRequest,
         thread: ActorThread | None,
-        is_main: bool = True,
-        agree: Callable[[str, Any], Any] = lambda _, value: value,
     ):
         self._session = session
         self._parts = parts
@@ -112,8 +106,6 @@ class AsyncSupply:
         self._attempt = secrets.token_hex(8)
         self._stop = stop
         self._thread = thread
-        self._is_main = is_main
-        self._agree = agree
         self._watch = ActorWatch(
             files,
             groups_per_round=parts.rounds.num_problems,
@@ -136,8 +128,6 @@ class AsyncSupply:
     def provide(self, update: int) -> tuple[list[str], dict[str, float]]:
         """Waits until enough problems have samples that no update has drawn.
 
-        Where several processes learn together, the main one waits and the others do as it says.
-
         Raises:
           ActorsLostError: no actor was alive for too long.
           Stopped: a stop was asked for.
@@ -146,18 +136,14 @@ class AsyncSupply:
             self._thread.start()
         began = time.monotonic()
         with self._session.clock("waiting"):
-            told = self._agree("problems", self._wait(update) if self._is_main else None)
-        if "lost" in told:
-            raise ActorsLostError(told["lost"])
-        if told["stopped"]:
-            raise Stopped
-        metrics = self._watch.metrics() if self._is_main else {}
+            problems = self._wait(update)
+        metrics = self._watch.metrics()
         metrics["actors/queued_groups"] = float(self._fresh.num_groups)
         metrics["actors/wait_secs"] = time.monotonic() - began
-        return told["problems"], metrics
+        return problems, metrics
 
-    def _wait(self, update: int) -> dict[str, Any]:
-        """What the wait came to, as plain JSON: 'problems' and 'stopped', or 'lost'."""
+    def _wait(self, update: int) -> list[str]:
+        """The problems that the update is to draw, once enough of them have samples."""
         num_problems = self._parts.batch.problems_per_update
         needed = math.ceil(self._settings.fresh_fraction * num_problems)
         began = said_at = time.monotonic()
@@ -171,7 +157,7 @@ class AsyncSupply:
             self._alive_at = now if self._watch.alive else self._alive_at
             if now - self._alive_at > self._settings.wait_limit_secs:
                 if self._settings.when_alone == "stop":
-                    return {"lost": self._lost()}
+                    raise ActorsLostError(self._lost())
                 alone = format_secs(now - self._alive_at)
                 say(f"no actor was alive for {alone}: drawing what is there")
                 break
@@ -179,8 +165,8 @@ class AsyncSupply:
                 said_at = now
                 self._say_waiting(update, needed, now - began)
             time.sleep(self._settings.own_poll_secs)
-        problems = list(self._fresh.problem_ids[:num_problems])
-        return {"problems": problems, "stopped": self._stop.requested}
+        self._stop.check()
+        return list(self._fresh.problem_ids[:num_problems])
 
     def drawn(self) -> None:
         self._check_thread()
@@ -234,8 +220,6 @@ class AsyncSupply:
             return
         if self._thread is not None:
             self._thread.tell(status)
-        if not self._is_main:
-            return
         with contextlib.suppress(OSError):  # the disk or the network: told at the next look
             write_learner(self._files, status)
             self._told = status

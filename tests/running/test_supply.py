@@ -1,4 +1,4 @@
-"""What the learner waits for, and how several learning processes agree on it."""
+"""What the learner waits for."""
 
 import contextlib
 import types
@@ -17,7 +17,7 @@ from spo_jax.types import Trajectory
 TOKENS = [1, 2]
 
 
-def make_supply(path, *, is_main=True, agree=lambda _, value: value, store=None, **settings):
+def make_supply(path, *, store=None, **settings):
     """A supply of updates of two problems, of a session that stands at step 3."""
     store = store or TrajectoryStore(str(path))
     parts = types.SimpleNamespace(
@@ -37,8 +37,6 @@ def make_supply(path, *, is_main=True, agree=lambda _, value: value, store=None,
         run_id="run",
         stop=StopRequest(),
         thread=None,
-        is_main=is_main,
-        agree=agree,
     )
     return supply, parts.replay
 
@@ -101,42 +99,14 @@ def test_how_much_must_be_new_is_a_setting(tmp_path, writer, fraction, enough):
         assert supply.provide(3)[0] == ["a"]
 
 
-def test_processes_draw_what_the_main_one_has_found(tmp_path, writer):
-    """The other's own look at the store, which may be older or newer, decides nothing."""
-    said = []
-
-    def tell(name, value):
-        said.append((name, value))
-        return value
-
-    def hear(name, value):
-        assert value is None
-        [(told_name, told)] = said
-        assert name == told_name
-        return told
-
-    other, _ = make_supply(tmp_path, is_main=False, agree=hear)
-    commit(writer, "a", "b")
-    supply, _ = make_supply(tmp_path, agree=tell)
-    problems, _ = supply.provide(3)
-    commit(writer, "c", "d")
-    assert other.provide(3)[0] == problems == ["a", "b"]
-    before = read_learner(SharedFiles(str(tmp_path)))
-    other.drawn()
-    assert read_learner(SharedFiles(str(tmp_path))) == before  # one process speaks for the run
-
-
-def test_processes_stop_and_give_up_together(tmp_path, writer):
-    said = []
-    supply, _ = make_supply(tmp_path, agree=lambda _, value: said.append(value) or value)
-    other, _ = make_supply(tmp_path, is_main=False, agree=lambda *_: said[-1])
+def test_a_stop_ends_the_wait(tmp_path):
+    supply, _ = make_supply(tmp_path)
     supply._stop.requested = True
-    for each in (supply, other):
-        with pytest.raises(Stopped):
-            each.provide(3)
-    supply, _ = make_supply(
-        tmp_path, wait_limit_secs=0.01, agree=lambda _, value: said.append(value) or value
-    )
-    for each in (supply, other):
-        with pytest.raises(ActorsLostError, match="no actor was alive for 0s"):
-            each.provide(3)
+    with pytest.raises(Stopped):
+        supply.provide(3)
+
+
+def test_a_learner_that_nobody_samples_for_gives_up(tmp_path):
+    supply, _ = make_supply(tmp_path, wait_limit_secs=0.01)
+    with pytest.raises(ActorsLostError, match="no actor was alive for 0s"):
+        supply.provide(3)
