@@ -19,8 +19,9 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from spo_jax.errors import UserError
+from spo_jax.models.caches import HeadsFirst
 from spo_jax.models.config import LayerKind, ModelConfig
-from spo_jax.models.masked_attention import LayerCache, attend, cudnn_attention, row_mask
+from spo_jax.models.masked_attention import attend, cudnn_attention, row_mask
 
 _NATIVE = {"tpu": "splash", "gpu": "cudnn"}
 _CUDNN_MAX_HEAD_DIM = 128  # 256 from Hopper on
@@ -175,7 +176,7 @@ def row_attention(
     if rows.kernel == "cudnn":
         attend_shard = functools.partial(cudnn_attention, scale=scale)
         return _on_shards(attend_shard, q_RLNH, k_RLKH, v_RLKH, rows.mask_RLS, _MASK)
-    attended = LayerCache(k_RLKH.transpose(0, 2, 3, 1), v_RLKH.transpose(0, 2, 1, 3))
+    attended = HeadsFirst(k_RLKH.transpose(0, 2, 3, 1), v_RLKH.transpose(0, 2, 1, 3))
     return attend(q_RLNH, attended, rows.mask_RLS, scale=scale, soft_cap=soft_cap)
 
 

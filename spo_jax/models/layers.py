@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 
 from spo_jax.models.attention import AttentionRows, row_attention
+from spo_jax.models.caches import LayerCache
 from spo_jax.models.config import LayerKind, ModelConfig
-from spo_jax.models.masked_attention import LayerCache, attend
+from spo_jax.models.masked_attention import attend
 from spo_jax.models.rope import rotate
 
 
@@ -102,18 +103,6 @@ class Projection(nn.Module):
         return y + bias.astype(y.dtype).reshape((1,) * (y.ndim - bias.ndim) + bias.shape)
 
 
-def write_cache(
-    cache: LayerCache, k_BTKH: jax.Array, v_BTKH: jax.Array, positions_BT: jax.Array
-) -> LayerCache:
-    """Stores each token's key and value at its position; positions >= S are dropped."""
-    rows = jnp.arange(k_BTKH.shape[0])[:, None]
-    keys, values = k_BTKH.astype(cache.keys.dtype), v_BTKH.astype(cache.values.dtype)
-    return LayerCache(
-        keys=cache.keys.at[rows, :, :, positions_BT].set(keys, mode="drop"),
-        values=cache.values.at[rows, :, positions_BT, :].set(values, mode="drop"),
-    )
-
-
 class Attention(nn.Module):
     """Causal grouped-query self-attention, over the rows themselves or over a cache."""
 
@@ -144,8 +133,8 @@ class Attention(nn.Module):
             out = row_attention(q, k, v, inputs.rows, scale=scale, soft_cap=soft_cap)
         else:
             assert inputs.positions is not None and inputs.mask is not None
-            cache = write_cache(cache, k, v, inputs.positions)
-            out = attend(q, cache, inputs.mask, scale=scale, soft_cap=soft_cap)
+            cache = cache.written(k, v, inputs.positions)
+            out = attend(q, cache.heads_first(), inputs.mask, scale=scale, soft_cap=soft_cap)
         axes = ("heads", "head_dim", "embed")
         heads = (c.num_heads, c.head_dim)
         out = Projection(c, heads, (c.embed_dim,), axes, c.output_bias, name="output")(out)

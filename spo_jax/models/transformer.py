@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from spo_jax.models.attention import attention_rows
+from spo_jax.models.caches import Cache, CacheType, HeadsFirst, LayerCache
 from spo_jax.models.config import LayerKind, ModelConfig
 from spo_jax.models.layers import (
     Block,
@@ -28,12 +29,9 @@ from spo_jax.models.layers import (
     layer_name,
     parameter,
 )
-from spo_jax.models.masked_attention import LayerCache
 from spo_jax.models.rope import rope_angles
 
 Params = dict[str, Any]
-# One LayerCache per layer. Axis 0 of every leaf is the batch; the rest is `layers.py`'s business.
-Cache = tuple[LayerCache, ...]
 
 _UNSTACKED = "unstacked_layers"
 _REMAT = {
@@ -44,18 +42,19 @@ _REMAT = {
 
 
 def init_cache(
-    config: ModelConfig, batch_size: int, length: int, dtype: str | None = None
+    config: ModelConfig,
+    batch_size: int,
+    length: int,
+    dtype: str | None = None,
+    cache_type: CacheType = HeadsFirst,
 ) -> Cache:
     """Returns zeros for `batch_size` sequences of up to `length` tokens, one pair per layer.
 
     Layers are separate leaves so that a `lax.while_loop` updates each in place.
     """
-    B, K, H = batch_size, config.num_kv_heads, config.head_dim
+    shape = (batch_size, length, config.num_kv_heads, config.head_dim)
     dtype = dtype or config.compute_dtype
-    return tuple(
-        LayerCache(jnp.zeros((B, K, H, length), dtype), jnp.zeros((B, K, length, H), dtype))
-        for _ in range(config.num_layers)
-    )
+    return tuple(cache_type.empty(shape, dtype) for _ in range(config.num_layers))
 
 
 def cache_mask(positions_BT: jax.Array, length: int, window: int | None) -> jax.Array:
@@ -161,7 +160,7 @@ class Transformer(nn.Module):
         stacked parameters is copied at every step (twice the time on CPU).
         """
         c = self.config
-        length = cache[0].values.shape[2]
+        length = cache[0].length
         inputs = {
             kind: self._inputs(
                 kind,
@@ -240,10 +239,10 @@ def decode_axes(config: ModelConfig) -> Params:
     return {**shared, _UNSTACKED: layers}
 
 
-def cache_axes(config: ModelConfig) -> Cache:
+def cache_axes(config: ModelConfig, cache_type: CacheType = HeadsFirst) -> Cache:
     """Returns the tree of `init_cache` with a `PartitionSpec` of logical names at every leaf."""
-    spec = PartitionSpec("batch", "kv_heads", None, None)
-    return tuple(LayerCache(spec, spec) for _ in range(config.num_layers))  # type: ignore[arg-type]
+    spec: Any = PartitionSpec(*cache_type.axes("kv_heads"))
+    return tuple(cache_type(spec, spec) for _ in range(config.num_layers))
 
 
 def boxed_shapes(module: nn.Module) -> Any:

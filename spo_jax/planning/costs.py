@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from spo_jax.planning.hlo import Computation, Instruction, Module, parse_hlo
 from spo_jax.planning.loops import counted_trips
-from spo_jax.planning.products import convolution_flops, dot_flops
+from spo_jax.planning.products import convolution_flops, dot_flops, splash_flops
 
 COLLECTIVES = (
     "all-gather",
@@ -27,6 +27,10 @@ _FREE = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional"),
     *("call", "after-all", "partition-id", "replica-id", "opt-barrier", "add-dependency"),
 }
+
+
+# What writes a part of an array in place, and which operand that part is.
+_IN_PLACE = {"dynamic-update-slice": 1, "scatter": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +64,8 @@ class Costs:
     """Of one run of a program on one chip.
 
     Attributes:
-      flops: of matrix products (dots and convolutions), and of kernels that declare theirs.
+      flops: of matrix products, those of splash attention and of kernels that declare theirs
+        included.
       hbm_bytes: read and written by instructions that are not fused away.
       collectives: by kind.
       kernels: calls of Pallas kernels, by name.
@@ -102,22 +107,27 @@ class Costs:
         return sum(traffic.wire_bytes for traffic in self.collectives.values())
 
 
-def program_costs(hlo_text: str, *, num_devices: int, dynamic_trips: int = 1) -> Costs:
+def program_costs(
+    hlo_text: str, *, num_devices: int, dynamic_trips: int = 1, splash_share: float = 1.0
+) -> Costs:
     """Returns the costs of a compiled program.
 
     Args:
       hlo_text: `compiled.as_text()`: the program of one device.
       num_devices: that it was partitioned over.
       dynamic_trips: of loops that end when data says so.
+      splash_share: of the blocks of queries and keys, those that a call of splash attention visits
+        (which it decides at run time).
     """
-    return _Counter(parse_hlo(hlo_text), num_devices, dynamic_trips).entry()
+    return _Counter(parse_hlo(hlo_text), num_devices, dynamic_trips, splash_share).entry()
 
 
 class _Counter:
-    def __init__(self, module: Module, num_devices: int, dynamic_trips: int):
+    def __init__(self, module: Module, num_devices: int, dynamic_trips: int, splash_share: float):
         self._module = module
         self._num_devices = num_devices
         self._dynamic_trips = dynamic_trips
+        self._splash_share = splash_share
         self._known: dict[str, Costs] = {}
 
     def entry(self) -> Costs:
@@ -154,7 +164,7 @@ class _Counter:
         if it.opcode == "convolution":
             return own + Costs(flops=convolution_flops(where, it))
         if it.opcode == "custom-call":
-            return own + _kernel(it)
+            return own + self._kernel(where, it)
         return own
 
     def _fusion(self, where: Computation, it: Instruction) -> Costs:
@@ -198,8 +208,9 @@ class _Counter:
             return Costs()
         if it.opcode in ("dynamic-slice", "slice", "gather"):
             return Costs(hbm_bytes=2.0 * it.num_bytes)
-        if it.opcode == "dynamic-update-slice":
-            return Costs(hbm_bytes=2.0 * where.instructions[it.operands[1]].num_bytes)
+        if it.opcode in _IN_PLACE:
+            part = where.instructions[it.operands[_IN_PLACE[it.opcode]]]
+            return Costs(hbm_bytes=2.0 * part.num_bytes)
         read = sum(
             where.instructions[name].num_bytes for name in it.operands if _in_hbm(where, name)
         )
@@ -215,6 +226,18 @@ class _Counter:
             share = 1.0
         wire = payload * share * (2 if kind == "all-reduce" else 1)
         return Costs(collectives={kind: Traffic(payload, wire, 1.0)})
+
+    def _kernel(self, where: Computation, it: Instruction) -> Costs:
+        """A Pallas kernel, with the FLOPs it declares (`cost_estimate`); splash declares none."""
+        if 'custom_call_target="tpu_custom_call"' not in it.attributes:
+            return Costs()
+        name = re.search(r'op_name="([^"]*)"', it.attributes)
+        label = (name.group(1) if name else it.name).rsplit("/", 1)[-1]
+        flops = splash_flops(where, it)
+        if flops is not None:
+            return Costs(flops=flops * self._splash_share, kernels={label: 1.0})
+        declared = re.search(r'"flops":\s*"?(\d+)', it.attributes)
+        return Costs(flops=float(declared.group(1)) if declared else 0.0, kernels={label: 1.0})
 
     def _trips(self, where: Computation, it: Instruction) -> int:
         known = re.search(r'known_trip_count"?:\s*\{"?n"?:\s*"?(\d+)', it.attributes)
@@ -247,16 +270,6 @@ def _group_size(attributes: str) -> int | None:
     return len(listed.group(1).split(",")) if listed else None
 
 
-def _kernel(it: Instruction) -> Costs:
-    """A Pallas kernel, with the FLOPs it declares (`cost_estimate`)."""
-    if 'custom_call_target="tpu_custom_call"' not in it.attributes:
-        return Costs()
-    name = re.search(r'op_name="([^"]*)"', it.attributes)
-    flops = re.search(r'"flops":\s*"?(\d+)', it.attributes)
-    label = (name.group(1) if name else it.name).rsplit("/", 1)[-1]
-    return Costs(flops=float(flops.group(1)) if flops else 0.0, kernels={label: 1.0})
-
-
 def _in_hbm(where: Computation, name: str) -> bool:
     it = where.instructions[name]
     return it.opcode != "constant" and all(shape.in_hbm for shape in it.shapes)
@@ -276,7 +289,7 @@ def _is_updated_in_place(
     parameter: Instruction, reads: list[Instruction], fused: Computation
 ) -> bool:
     return bool(reads) and all(
-        each.opcode == "dynamic-update-slice" and _origin(fused, each.operands[0]) == parameter.name
+        each.opcode in _IN_PLACE and _origin(fused, each.operands[0]) == parameter.name
         for each in reads
     )
 
@@ -291,6 +304,6 @@ def _origin(fused: Computation, name: str) -> str:
 def _written_bytes(root: Instruction, fused: Computation) -> float:
     while root.opcode in ("bitcast", "reshape", "copy") and root.operands:
         root = fused.instructions[root.operands[0]]
-    if root.opcode == "dynamic-update-slice":
-        return float(fused.instructions[root.operands[1]].num_bytes)
+    if root.opcode in _IN_PLACE:
+        return float(fused.instructions[root.operands[_IN_PLACE[root.opcode]]].num_bytes)
     return float(root.num_bytes)

@@ -1,4 +1,4 @@
-"""Operations of matrix products as XLA writes them: dots, and convolutions on TPUs."""
+"""Operations of matrix products: dots, convolutions as XLA has them on TPUs, splash attention."""
 
 import math
 import re
@@ -35,6 +35,22 @@ def convolution_flops(where: Computation, it: Instruction) -> float:
     groups = re.search(r"batch_group_count=(\d+)", it.attributes)
     batch = lhs["b"] / (int(groups.group(1)) if groups else 1)
     return 2.0 * batch * kernel["i"] * kernel["o"] * taps
+
+
+# Matrix products of a block of queries and keys: q k and p v; with q k again, the gradients of p,
+# of v and k, of q.
+_SPLASH_PRODUCTS = {"fwd": 2, "dkv": 4, "dq": 3}
+
+
+def splash_flops(where: Computation, it: Instruction) -> float | None:
+    """Of a call of JAX's splash attention, had it to visit all blocks; None for other kernels."""
+    found = re.match(r"splash_mha_(fwd|dkv|dq)_", it.name)
+    if not found:
+        return None
+    shapes = (where.instructions[name].shapes[0] for name in it.operands)
+    # [heads, tokens, head_dim]; before them stand integers that say which blocks to visit.
+    queries, keys = [x.dims for x in shapes if len(x.dims) == 3 and x.dtype != "s32"][:2]
+    return 2.0 * _SPLASH_PRODUCTS[found.group(1)] * math.prod(queries) * keys[1]
 
 
 def _window(attributes: str, rank: int) -> list[dict[str, int]]:

@@ -20,6 +20,7 @@ from spo_jax.errors import UserError
 from spo_jax.learning import AdamW, Learner, RowBucket, row_buckets
 from spo_jax.learning.optimizer import Optimizer
 from spo_jax.models import ModelConfig, Transformer
+from spo_jax.models.splash import block_size
 from spo_jax.objectives import Objective
 from spo_jax.planning.costs import Costs, program_costs
 from spo_jax.planning.topology import Slice
@@ -185,7 +186,22 @@ class Programs:
             trips = self.plan.steps_per_call
             if name == "prefill":
                 trips = -(-self.plan.sampler_prompt_tokens // self.sampler.prefill_chunk)
-        return _compile(name, lowered, begin, devices, trips, hlo_dir)
+        count = functools.partial(
+            program_costs,
+            num_devices=devices,
+            dynamic_trips=trips,
+            splash_share=self._splash_share(),
+        )
+        return _compile(name, lowered, begin, count, hlo_dir)
+
+    def _splash_share(self) -> float:
+        """Of the blocks of a chip's queries and keys, those that a call visits if rows are full.
+
+        That is the causal half of every row, in two calls: own segments and prompts.
+        """
+        rows = self.bucket.num_rows // num_batch_shards(self.mesh)
+        length = self.bucket.row_length
+        return (1 + block_size(length) / length) / 2 / 2 / rows
 
     @functools.cached_property
     def _update(self) -> dict[str, jax.stages.Lowered]:
@@ -218,8 +234,7 @@ def _compile(
     name: str,
     lowered: jax.stages.Lowered,
     begin: float,
-    devices: int,
-    trips: int,
+    count: Callable[[str], Costs],
     hlo_dir: str | None,
 ) -> Compiled:
     try:
@@ -234,25 +249,42 @@ def _compile(
     if hlo_dir is not None:
         Path(hlo_dir).mkdir(parents=True, exist_ok=True)
         (Path(hlo_dir) / f"{name}.txt").write_text(text, encoding="utf-8")
+    output_bytes = memory.output_size_in_bytes - memory.alias_size_in_bytes
     return Compiled(
         name,
         argument_bytes=memory.argument_size_in_bytes,
-        output_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,
-        temp_bytes=memory.temp_size_in_bytes,
+        output_bytes=output_bytes,
+        temp_bytes=_temp_bytes(memory, output_bytes),
         code_bytes=memory.generated_code_size_in_bytes,
-        costs=program_costs(text, num_devices=devices, dynamic_trips=trips),
+        costs=count(text),
         compile_secs=time.perf_counter() - begin,
     )
 
 
-_USED = re.compile(r"Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm")
+def _temp_bytes(memory: Any, output_bytes: int) -> int:
+    """What a program needs beyond its arguments and results.
+
+    For TPUs, `temp_size_in_bytes` of a program with a loop counts results, donated or not, once
+    more; the peak agrees with what the compiler assigns, but for fragmentation.
+    """
+    if not memory.peak_memory_in_bytes:
+        return memory.temp_size_in_bytes
+    own = memory.argument_size_in_bytes + output_bytes
+    return max(0, memory.peak_memory_in_bytes - own)
+
+
+# The second is said before anything is laid out.
+_USED = (
+    re.compile(r"Used ([\d.]+)([KMGT]) of ([\d.]+)([KMGT]) hbm"),
+    re.compile(r"\(([\d.]+)([KMGT])\) exceeds available HBM \(([\d.]+)([KMGT])\)"),
+)
 _ARGUMENTS = re.compile(r"arguments\s+([\d.]+)([KMGT])")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def _out_of_memory(message: str) -> dict[str, Any]:
     """Sizes from the compiler's refusal; anything else is raised again."""
-    used = _USED.search(message)
+    used = next(filter(None, (said.search(message) for said in _USED)), None)
     if not used:
         raise RuntimeError(message)
     arguments = _ARGUMENTS.search(message)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding
 
+from spo_jax.models.caches import best_cache_type
 from spo_jax.models.transformer import (
     Params,
     Transformer,
@@ -29,10 +30,14 @@ from spo_jax.sharding import (
 
 
 class Anywhere:
-    """Computes where the parameters are."""
+    """Computes where the parameters are.
+
+    `cache_type` is what `empty_slots` makes, and what is to be prefilled.
+    """
 
     def __init__(self, model: Transformer) -> None:
         self._model = model
+        self.cache_type = best_cache_type(jax.default_backend())
 
     def decode_params(self, params: Params) -> Params:
         """See `transformer.decode_params`."""
@@ -40,7 +45,7 @@ class Anywhere:
 
     def empty_slots(self, num_slots: int, length: int, cache_dtype: str) -> Slots:
         """See `slots.empty_slots`."""
-        return empty_slots(self._model, num_slots, length, cache_dtype)
+        return empty_slots(self._model, num_slots, length, cache_dtype, self.cache_type)
 
     def context(self) -> contextlib.AbstractContextManager[None]:
         """For calls of the device programs."""
@@ -52,13 +57,14 @@ class OnMesh(Anywhere):
 
     def __init__(self, model: Transformer, mesh: Mesh) -> None:
         super().__init__(model)
+        self.cache_type = best_cache_type(mesh.devices.flat[0].platform)
         config = model.config
         self._mesh, self._axes = mesh, logical_axes(config)
         shapes = param_shapes(config)
         self._rules = decoding_rules(axis_rules(mesh, self._axes, shapes))
         places: Any = batch_sharding(mesh)
         shardings = Slots(
-            cache=cache_shardings(mesh, self._rules, cache_axes(config)),
+            cache=cache_shardings(mesh, self._rules, cache_axes(config, self.cache_type)),
             token_B=places,
             position_B=places,
             drawn_B=places,
@@ -70,7 +76,7 @@ class OnMesh(Anywhere):
         self._slots_shardings = shardings
         self._empty_slots = jax.jit(
             functools.partial(empty_slots, model),
-            static_argnums=(0, 1, 2),
+            static_argnums=(0, 1, 2, 3),
             out_shardings=shardings,
         )
         make = functools.partial(decode_params, config)
@@ -84,7 +90,7 @@ class OnMesh(Anywhere):
 
     def abstract_slots(self, num_slots: int, length: int, cache_dtype: str) -> Slots:
         """What `empty_slots` gives, as shape structs with shardings."""
-        make = functools.partial(empty_slots, self._model, num_slots, length, cache_dtype)
+        make = functools.partial(super().empty_slots, num_slots, length, cache_dtype)
         return _abstract(jax.eval_shape(make), self._slots_shardings)
 
     def decode_params(self, params: Params) -> Params:
@@ -92,7 +98,7 @@ class OnMesh(Anywhere):
             return self._decode_params(shard_params(params, self._mesh, self._axes))
 
     def empty_slots(self, num_slots: int, length: int, cache_dtype: str) -> Slots:
-        return self._empty_slots(num_slots, length, cache_dtype)
+        return self._empty_slots(num_slots, length, cache_dtype, self.cache_type)
 
     def context(self) -> contextlib.AbstractContextManager[None]:
         return on_mesh(self._mesh, self._rules)

@@ -12,7 +12,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from spo_jax.errors import UserError
-from spo_jax.models.transformer import Cache, Params, Transformer
+from spo_jax.models.caches import Cache
+from spo_jax.models.transformer import Params, Transformer
 from spo_jax.sampling.draw import DrawSettings
 from spo_jax.sampling.placement import Anywhere, OnMesh
 from spo_jax.sampling.requests import SampleRequest, SamplingProgress, check_requests
@@ -180,6 +181,7 @@ class Sampler:
                     model=self.model,
                     chunk=self.prefill_chunk,
                     cache_dtype=self.cache_dtype,
+                    cache_type=self.placement.cache_type,
                 ),
                 "decode": generate.lower(
                     params,
@@ -308,6 +310,7 @@ class _Call:
                 model=sampler.model,
                 chunk=sampler.prefill_chunk,
                 cache_dtype=sampler.cache_dtype,
+                cache_type=sampler.placement.cache_type,
             )
 
     def _insertions(self, starting: dict[int, _Sample]) -> Insertions:

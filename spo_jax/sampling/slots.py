@@ -15,7 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from spo_jax.models.transformer import Cache, Params, Transformer, init_cache
+from spo_jax.models.caches import Cache, CacheType, LayerCache
+from spo_jax.models.transformer import Params, Transformer, init_cache
 from spo_jax.sampling.draw import DrawSettings, draw_tokens
 
 # Seeds are 64 bits wide whatever `jax_enable_x64` and `jax_default_prng_impl` say.
@@ -82,7 +83,9 @@ class Generated(NamedTuple):
     active_B: Any
 
 
-def empty_slots(model: Transformer, num_slots: int, length: int, cache_dtype: str) -> Slots:
+def empty_slots(
+    model: Transformer, num_slots: int, length: int, cache_dtype: str, cache_type: CacheType
+) -> Slots:
     """Returns idle slots with room for `length` tokens each, prompt included."""
 
     def zeros() -> jax.Array:  # not one shared array: each is donated
@@ -90,7 +93,7 @@ def empty_slots(model: Transformer, num_slots: int, length: int, cache_dtype: st
 
     settings = DrawSettings(jnp.ones(num_slots), jnp.ones(num_slots), zeros())
     return Slots(
-        cache=init_cache(model.config, num_slots, length, cache_dtype),
+        cache=init_cache(model.config, num_slots, length, cache_dtype, cache_type),
         token_B=zeros(),
         position_B=zeros(),
         drawn_B=zeros(),
@@ -101,7 +104,7 @@ def empty_slots(model: Transformer, num_slots: int, length: int, cache_dtype: st
     )
 
 
-@functools.partial(jax.jit, static_argnames=("model", "chunk", "cache_dtype"))
+@functools.partial(jax.jit, static_argnames=("model", "chunk", "cache_dtype", "cache_type"))
 def prefill(
     params: Params,
     tokens_PW: jax.Array,
@@ -110,6 +113,7 @@ def prefill(
     model: Transformer,
     chunk: int,
     cache_dtype: str,
+    cache_type: CacheType,
 ) -> Cache:
     """Returns the prompts' keys and values for positions below `num_tokens` (and some pads).
 
@@ -117,7 +121,7 @@ def prefill(
       params: of the model.
       tokens_PW: int32, padded on the right; W must be divisible by `chunk`.
       num_tokens: int32 scalar, at least the longest prompt; only its chunks are computed.
-      model, chunk, cache_dtype: static.
+      model, chunk, cache_dtype, cache_type: static.
     """
     P, W = tokens_PW.shape
     if W % chunk:
@@ -130,7 +134,7 @@ def prefill(
         _, cache = _decode(model, params, chunk_PC, positions_PC, cache)
         return start + chunk, _split(cache)
 
-    start = (jnp.int32(0), _split(init_cache(model.config, P, W, cache_dtype)))
+    start = (jnp.int32(0), _split(init_cache(model.config, P, W, cache_dtype, cache_type)))
     return jax.lax.while_loop(lambda state: state[0] < num_tokens, step, start)[1]
 
 
@@ -267,8 +271,12 @@ def _decode(
 
 def _split(cache: Cache) -> Cache:
     """Keeps a cache where `cache_shardings` puts it; nothing without a mesh."""
-    axes = ("batch", "activation_kv_heads", None, None)
-    return jax.tree.map(lambda x: nn.with_logical_constraint(x, axes), cache)
+
+    def split(layer: LayerCache) -> LayerCache:
+        axes = layer.axes("activation_kv_heads")
+        return jax.tree.map(lambda x: nn.with_logical_constraint(x, axes), layer)
+
+    return tuple(map(split, cache))
 
 
 def _uniforms(seed_2: jax.Array, index: jax.Array) -> jax.Array:

@@ -175,6 +175,33 @@ ENTRY %main (a: f32[32,1024], b: s32[], c: f32[32,1024]) -> f32[32,1024] {
     assert program_costs(text, num_devices=1).hbm_bytes == 2 * 4096 + 4
 
 
+def test_a_scatter_writes_its_updates_not_the_whole_array():
+    """As a decoding step stores one key of every slot."""
+    text = """\
+HloModule m
+
+%replace (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  ROOT %b = f32[] parameter(1)
+}
+
+%fused (cache: f32[32,1024,8], at: s32[32,2], new: f32[32,8]) -> f32[32,1024,8] {
+  %cache = f32[32,1024,8]{2,1,0} parameter(0)
+  %at = s32[32,2]{1,0} parameter(1)
+  %new = f32[32,8]{1,0} parameter(2)
+  ROOT %out = f32[32,1024,8]{2,1,0} scatter(%cache, %at, %new), update_window_dims={1}, inserted_window_dims={0,1}, scatter_dims_to_operand_dims={0,1}, index_vector_dim=1, to_apply=%replace
+}
+
+ENTRY %main (a: f32[32,1024,8], b: s32[32,2], c: f32[32,8]) -> f32[32,1024,8] {
+  %a = f32[32,1024,8]{2,1,0} parameter(0)
+  %b = s32[32,2]{1,0} parameter(1)
+  %c = f32[32,8]{1,0} parameter(2)
+  ROOT %f = f32[32,1024,8]{2,1,0} fusion(%a, %b, %c), kind=kLoop, calls=%fused
+}
+"""
+    assert program_costs(text, num_devices=1).hbm_bytes == 2 * 32 * 8 * 4 + 32 * 2 * 4
+
+
 def test_a_convolution_counts_the_taps_that_meet_an_input():
     """As TPUs write a product over heads: of 63 taps for every output, one meets an input."""
     text = """\
@@ -187,6 +214,25 @@ ENTRY %main (x: bf16[64,16], w: bf16[16,32,8]) -> bf16[64,32,8] {
 }
 """
     assert program_costs(text, num_devices=1).flops == 2 * 64 * 32 * 8 * 16
+
+
+@pytest.mark.parametrize(("kernel", "products"), [("fwd", 2), ("dkv", 4), ("dq", 3)])
+def test_splash_attention_counts_the_blocks_it_visits(kernel, products):
+    """By hand: a product of 4096 queries of 32 heads with as many keys, and so on."""
+    text = f"""\
+HloModule m
+
+ENTRY %main (next: s32[1,8,8], q: bf16[32,4096,128], k: bf16[8,4096,128]) -> bf16[32,4096,128] {{
+  %next = s32[1,8,8]{{2,1,0}} parameter(0)
+  %q = bf16[32,4096,128]{{2,1,0}} parameter(1)
+  %k = bf16[8,4096,128]{{2,1,0}} parameter(2)
+  ROOT %splash_mha_{kernel}_segmented.7 = bf16[32,4096,128]{{2,1,0}} custom-call(%next, %next, %q, %k, %k), custom_call_target="tpu_custom_call"
+}}
+"""
+    all_blocks = products * 2 * 32 * 4096 * 4096 * 128
+    costs = program_costs(text, num_devices=1, splash_share=0.25)
+    assert costs.flops == 0.25 * all_blocks
+    assert costs.kernels == {f"splash_mha_{kernel}_segmented.7": 1.0}
 
 
 def test_shapes_and_memory_spaces():

@@ -174,6 +174,15 @@ def test_the_compiler_refusal_gives_the_sizes():
     assert found["argument_bytes"] == 8 * GIB
     assert found["temp_bytes"] == 12.5 * GIB
     assert found["failure"] == "needs 20.50G of 15.75G"
+    early = (
+        "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO "
+        "temporaries (20.50G) exceeds available HBM (15.75G)."
+    )
+    assert _out_of_memory(early) == {
+        "argument_bytes": 0,
+        "temp_bytes": 20.5 * GIB,
+        "failure": "needs 20.50G of 15.75G",
+    }
     with pytest.raises(RuntimeError, match="INTERNAL"):
         _out_of_memory("INTERNAL: something else")
 
@@ -258,7 +267,7 @@ def test_a_critic_shows(tmp_path):
     assert found["programs"]["accumulate"]["kernels"]  # splash attention
 
 
-def slow_case(model, topology_name, *bindings):
+def slow_case(model, topology_name, *bindings, limit_mib=None):
     arguments = [
         f"--gin_file=configs/plans/{model}.gin",
         f"--topology={topology_name}",
@@ -268,6 +277,8 @@ def slow_case(model, topology_name, *bindings):
     ]
     command = [sys.executable, "-m", "spo_jax.main", "plan", *arguments, *bindings]
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    if limit_mib is not None:
+        environment["LIBTPU_INIT_ARGS"] = f"--xla_tpu_max_hbm_size_mib={limit_mib}"
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.stdout, done.stderr
     return json.loads(done.stdout)["programs"]["accumulate"]
@@ -280,6 +291,12 @@ def test_an_8b_update_fits_its_temporaries_into_3_2_gib():
     accumulate = slow_case("llama-3.1-8b", "v5p:4x4x4")
     assert accumulate["temp_bytes"] <= 3.2 * GIB
     assert accumulate["kernels"]
+    # And the compiler agrees when it is told that there is no more.
+    limit = accumulate["argument_bytes"] + 3.2 * GIB
+    less = slow_case("llama-3.1-8b", "v5p:4x4x4", limit_mib=int(limit / 2**20))
+    assert not less["failure"]
+    assert less["flops"] == accumulate["flops"]  # nothing more is computed twice
+    assert less["wire_bytes"] == accumulate["wire_bytes"]
 
 
 @needs_compiler

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from spo_jax.errors import UserError
+from spo_jax.models.caches import best_cache_type
 from spo_jax.packing import pack_separately
-from spo_jax.sampling import Sampler, SampleRequest
+from spo_jax.sampling import Sampler, SampleRequest, placement
 from spo_jax.sampling import sampler as sampler_module
 from spo_jax.scoring import score_rows
 from spo_jax.sharding import make_mesh
@@ -260,6 +261,32 @@ def test_a_mesh_splits_the_cache_and_compiles_once(on_four_devices, params, requ
     jax.monitoring.register_event_duration_secs_listener(listen)
     on_four_devices.sample_all(params, requests[::-1])
     assert not compilations
+
+
+@pytest.mark.parametrize("shape", [None, {"data": 2, "tensor": 2}], ids=["alone", "mesh"])
+def test_the_cache_of_tpus_changes_no_sample(
+    model, params, requests, completions, shape, monkeypatch
+):
+    monkeypatch.setattr(placement, "best_cache_type", lambda platform: best_cache_type("tpu"))
+    sampler = Sampler(
+        model,
+        eos_ids=(END,),
+        num_slots=8,
+        max_prompt_tokens=20,
+        max_completion_tokens=24,
+        steps_per_call=7,
+        prefill_batch=3,
+        prefill_chunk=8,
+        mesh=None if shape is None else make_mesh(**shape),
+    )
+    (keys, values), *_ = sampler.placement.empty_slots(8, 32, "float32").cache
+    assert keys.shape == values.shape == (8, 32, 2, 8)  # [B, S, K, H]
+    parts = {shard.data.shape for shard in keys.addressable_shards}
+    assert parts == {(8, 32, 2, 8) if shape is None else (4, 32, 1, 8)}
+    again = sampler.sample_all(params, requests)
+    for one, two in zip(flat(completions), flat(again), strict=True):
+        np.testing.assert_array_equal(one.tokens, two.tokens)
+        np.testing.assert_allclose(one.behavior_logprobs, two.behavior_logprobs, atol=2e-5)
 
 
 @pytest.mark.slow
