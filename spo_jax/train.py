@@ -176,6 +176,7 @@ def train(
                 session,
                 parts,
                 directory,
+                hosts,
                 stop,
                 actors,
                 rollouts=rollouts,

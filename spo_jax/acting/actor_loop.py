@@ -69,7 +69,7 @@ class ActorLoop:
       stream: the problems, by round.
       settings: of rounds.
       learner: the learner's newest report; None while there is none.
-      learner_writer: the learner's own writer id: what it writes is no actor's sample.
+      is_actor_stream: whether a stream of the store has actors' samples: the learner adds others.
       heartbeat: entered; told what the actor does.
       on_commit: called after a commit is acknowledged, with its round number and report.
     """
@@ -84,7 +84,7 @@ class ActorLoop:
         settings: RoundSettings,
         *,
         learner: Callable[[], LearnerStatus | None],
-        learner_writer: str,
+        is_actor_stream: Callable[[str], bool],
         heartbeat: Heartbeat,
         on_commit: Callable[[int, CollectReport], None] = lambda *_: None,
     ):
@@ -95,7 +95,7 @@ class ActorLoop:
         self._stream = stream
         self._settings = settings
         self._learner = learner
-        self._learner_stream = _STREAM + learner_writer
+        self._is_actor_stream = is_actor_stream
         self._heartbeat = heartbeat
         self._on_commit = on_commit
         self._pending: collections.deque[PendingRound] = collections.deque()
@@ -144,7 +144,7 @@ class ActorLoop:
         uncounted = sum(
             max(0, count - learner.commits.get(name, 0))
             for name, count in now.items()
-            if name.startswith(_STREAM) and name != self._learner_stream
+            if self._is_actor_stream(name)
         )
         rounds = uncounted + len(self._pending) + 1
         queued = learner.queued_groups + rounds * self._settings.num_problems

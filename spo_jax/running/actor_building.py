@@ -19,13 +19,14 @@ from spo_jax.running.actor_devices import split_devices
 from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.actor_thread import ActorThread
 from spo_jax.running.directory import RunDirectory
+from spo_jax.running.hosts import Hosts
 from spo_jax.running.parts import RunParts
 from spo_jax.running.sampling_parts import SamplingParts, make_worker
 from spo_jax.running.session import Session
 from spo_jax.running.settings import RolloutSettings
 from spo_jax.running.stopping import StopRequest
 from spo_jax.running.supply import AsyncSupply, InlineSupply, Supply
-from spo_jax.running.writers import WRITER_ID
+from spo_jax.running.writers import is_actor_stream
 from spo_jax.trajectories import TrajectoryStore
 from spo_jax.types import Problem
 
@@ -66,7 +67,7 @@ def build_loop(
         actor_stream(problems, rounds.num_problems, seed, actor_id),
         rounds,
         learner=learner,
-        learner_writer=WRITER_ID,
+        is_actor_stream=is_actor_stream,
         heartbeat=heartbeat,
         on_commit=on_commit,
     )
@@ -76,6 +77,7 @@ def build_supply(
     session: Session,
     parts: RunParts,
     directory: RunDirectory,
+    hosts: Hosts,
     stop: StopRequest,
     actors: ActorSettings,
     *,
@@ -88,11 +90,15 @@ def build_supply(
     if not actors.is_async:
         return InlineSupply(session, parts, collect_every=collect_every, num_updates=num_updates)
     files, run_id = SharedFiles(directory.shared_url), directory.path.name
-    files.write_text("config.gin", (directory.path / "config.gin").read_text(encoding="utf-8"))
+    if hosts.is_main:
+        config = (directory.path / "config.gin").read_text(encoding="utf-8")
+        files.write_text("config.gin", config)
     thread = None
     if actors.mode == "thread":
         thread = _build_thread(session, parts, directory, actors, files, rollouts, seed)
-    return AsyncSupply(session, parts, actors, files, run_id=run_id, stop=stop, thread=thread)
+    return AsyncSupply(
+        session, parts, actors, files, run_id=run_id, hosts=hosts, stop=stop, thread=thread
+    )
 
 
 def _build_thread(

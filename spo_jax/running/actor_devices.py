@@ -33,14 +33,8 @@ def split_devices(
       needs_own: whether the thread computes; with an engine it does not.
 
     Raises:
-      UserError: an actor would get all devices of a process; or the learner has several processes,
-        which would have to agree on what each draws.
+      UserError: an actor would get all devices of a process.
     """
-    if actors.is_async and jax.process_count() > 1:
-        raise UserError(
-            f"mode='{actors.mode}' of ActorSettings works for a learner of one process, this has "
-            f"{jax.process_count()}: use mode 'inline'"
-        )
     everything = list(jax.devices() if devices is None else devices)
     if actors.mode != "thread" or not needs_own:
         return DeviceSplit(everything, ())

@@ -363,19 +363,33 @@ class Session:
         if parts.initial_values is None or self._sampled_reference is None:
             return groups
         lacking = {group.problem_id for group in groups if group.initial_value is None}
+        if not lacking:
+            return groups
+        mine = self._hosts.share([p for p in parts.train_problems if p.id in lacking])
         with self.clock("sampling"):
-            found = parts.initial_values.ensure(
-                [problem for problem in parts.train_problems if problem.id in lacking],
-                self._sampled_reference,
-                version=self._reference_version,
-                round_id=f"{self.step:08d}",
-            )
+            told = self._together.do_shares("initial values", lambda: self._estimates(mine))
+        found = {name: value for estimates in told for name, value in estimates.items()}
         return [
-            dataclasses.replace(group, initial_value=found[group.problem_id].value)
+            dataclasses.replace(group, initial_value=found[group.problem_id])
             if group.problem_id in found
             else group
             for group in groups
         ]
+
+    def _estimates(self, problems: Sequence[Problem]) -> dict[str, float]:
+        """Initial values by problem; what is sampled for them goes to the store."""
+        if not problems:
+            return {}
+        values, reference = self._parts.initial_values, self._sampled_reference
+        assert values is not None and reference is not None
+        found = values.ensure(
+            problems,
+            reference,
+            version=self._reference_version,
+            round_id=f"{self.step:08d}",
+            watermark=self._mark,
+        )
+        return {name: float(estimate.value) for name, estimate in found.items()}
 
     def _is_at_reference(self) -> bool:
         """Whether the policy was the reference when this update began."""

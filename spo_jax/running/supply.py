@@ -1,10 +1,13 @@
 """Where an update's online data comes from: made now, or made by actors and waited for."""
 
 import contextlib
+import dataclasses
+import itertools
 import math
 import secrets
 import time
-from typing import Protocol, Self
+from collections.abc import Iterator
+from typing import Protocol, Self, TypedDict
 
 from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.acting.signals import LearnerStatus, write_learner
@@ -12,10 +15,11 @@ from spo_jax.reporting.progress import format_secs, say
 from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.actor_thread import ActorThread
 from spo_jax.running.actor_watch import ActorWatch
+from spo_jax.running.hosts import Hosts
 from spo_jax.running.parts import RunParts
 from spo_jax.running.session import Session
-from spo_jax.running.stopping import ActorsLostError, StopRequest
-from spo_jax.running.writers import WRITER_ID
+from spo_jax.running.stopping import ActorsLostError, Stopped, StopRequest
+from spo_jax.running.writers import is_actor_stream
 from spo_jax.trajectories import FreshGroups, Watermark
 
 _SAY_EVERY_SECS = 10.0
@@ -74,8 +78,18 @@ class InlineSupply(contextlib.AbstractContextManager):
         pass
 
 
+class _Found(TypedDict):
+    """What the wait for samples led to: problems to draw, or why there will be none."""
+
+    problems: list[str]
+    lost: str
+
+
 class AsyncSupply:
     """Actors fill the store; the learner waits only while too little in it is new.
+
+    Of several processes the main one looks at the store and at the actors, decides, and writes what
+    actors go by; all call the same methods in the same order.
 
     Args:
       session: whose updates are supplied.
@@ -83,8 +97,9 @@ class AsyncSupply:
       settings: of actors.
       files: shared with them.
       run_id: part of every trajectory's identity.
+      hosts: the learner's processes.
       stop: asked while waiting.
-      thread: the run's own actor, or None where all are elsewhere.
+      thread: this process's own actor, or None where all are elsewhere.
     """
 
     def __init__(
@@ -95,6 +110,7 @@ class AsyncSupply:
         files: SharedFiles,
         *,
         run_id: str,
+        hosts: Hosts,
         stop: StopRequest,
         thread: ActorThread | None,
     ):
@@ -103,6 +119,7 @@ class AsyncSupply:
         self._settings = settings
         self._files = files
         self._run_id = run_id
+        self._hosts = hosts
         self._attempt = secrets.token_hex(8)
         self._stop = stop
         self._thread = thread
@@ -119,6 +136,7 @@ class AsyncSupply:
 
     def __enter__(self) -> Self:
         self._look_at_store()
+        self._tell()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -144,33 +162,52 @@ class AsyncSupply:
 
     def _wait(self, update: int) -> list[str]:
         """The problems that the update is to draw, once enough of them have samples."""
+        found: _Found | None = None
+        finding = self._finding(update) if self._hosts.is_main else itertools.repeat(None)
+        for found in finding:
+            self._check_thread()
+            told = self._hosts.gather("supply", [self._stop.requested, found])
+            if any(is_stopped for is_stopped, _ in told):
+                raise Stopped
+            found = told[0][1]
+            self._tell()
+            if found is not None:
+                break
+            time.sleep(self._settings.own_poll_secs)
+        assert found is not None
+        if found["lost"]:
+            raise ActorsLostError(found["lost"])
+        return found["problems"]
+
+    def _finding(self, update: int) -> Iterator["_Found | None"]:
+        """Looks again and again; None while there is too little."""
         num_problems = self._parts.batch.problems_per_update
         needed = math.ceil(self._settings.fresh_fraction * num_problems)
         began = said_at = time.monotonic()
         while True:
-            self._check_thread()
             self._look_at_store()
             self._watch.look()
-            if self._is_enough(needed) or self._stop.requested:
-                break
+            problems = list(self._fresh.problem_ids[:num_problems])
             now = time.monotonic()
             self._alive_at = now if self._watch.alive else self._alive_at
-            if now - self._alive_at > self._settings.wait_limit_secs:
-                if self._settings.when_alone == "stop":
-                    raise ActorsLostError(self._lost())
-                alone = format_secs(now - self._alive_at)
-                say(f"no actor was alive for {alone}: drawing what is there")
-                break
-            if now - said_at > _SAY_EVERY_SECS:
-                said_at = now
-                self._say_waiting(update, needed, now - began)
-            time.sleep(self._settings.own_poll_secs)
-        self._stop.check()
-        return list(self._fresh.problem_ids[:num_problems])
+            if self._is_enough(needed):
+                yield {"problems": problems, "lost": ""}
+            elif now - self._alive_at > self._settings.wait_limit_secs:
+                is_end = self._settings.when_alone == "stop"
+                if not is_end:
+                    alone = format_secs(now - self._alive_at)
+                    say(f"no actor was alive for {alone}: drawing what is there")
+                yield {"problems": problems, "lost": self._lost() if is_end else ""}
+            else:
+                if now - said_at > _SAY_EVERY_SECS:
+                    said_at = now
+                    self._say_waiting(update, needed, now - began)
+                yield None
 
     def drawn(self) -> None:
         self._check_thread()
         self._look_at_store(has_drawn=True)
+        self._tell()
 
     def published(self) -> None:
         if self._thread is not None:
@@ -194,35 +231,36 @@ class AsyncSupply:
 
     def _look_at_store(self, *, has_drawn: bool = False) -> None:
         """Counts what is fresh, if anything can have changed: it takes a look at every row."""
+        if not self._hosts.is_main:
+            return
         replay, step = self._parts.replay, self._session.step
         before, self._looked_at = self._looked_at, (replay.advance(), step)
         if has_drawn or before != self._looked_at:
             self._fresh = replay.fresh(step)
-        self._tell()
 
     def _tell(self, *, done: bool = False) -> None:
-        """Writes what actors go by, if it has changed."""
+        """Lets actors know how far the learner is, those of other processes, too."""
+        own = self._status(done) if self._hosts.is_main else None
+        told = self._hosts.broadcast("learner", dataclasses.asdict(own) if own else None)
+        if self._thread is not None:
+            self._thread.tell(LearnerStatus(**told))
+        if own is None or own == self._told:
+            return
+        with contextlib.suppress(OSError):  # the disk or the network: told at the next look
+            write_learner(self._files, own)
+            self._told = own
+
+    def _status(self, done: bool) -> LearnerStatus:
         commits = self._parts.replay.watermark.as_dict()
-        status = LearnerStatus(
+        return LearnerStatus(
             run_id=self._run_id,
             attempt=self._attempt,
             step=self._session.step,
             policy_version=self._session.behavior.version,
             queued_groups=self._fresh.num_groups,
-            commits={
-                name: count
-                for name, count in commits.items()
-                if name.startswith("trajectories/") and name != f"trajectories/{WRITER_ID}"
-            },
+            commits={name: count for name, count in commits.items() if is_actor_stream(name)},
             done=done,
         )
-        if status == self._told:
-            return
-        if self._thread is not None:
-            self._thread.tell(status)
-        with contextlib.suppress(OSError):  # the disk or the network: told at the next look
-            write_learner(self._files, status)
-            self._told = status
 
     def _lost(self) -> str:
         limit = self._settings.wait_limit_secs

@@ -29,6 +29,12 @@ def is_writer_of_run(name: str) -> bool:
     return _WRITER.fullmatch(name) is not None
 
 
+def is_actor_stream(name: str) -> bool:
+    """Whether a stream of the store has an actor's samples; the run itself adds others."""
+    kind, _, writer = name.partition("/")
+    return kind == "trajectories" and not is_writer_of_run(writer)
+
+
 def saved_writers(hosts: Hosts, generation: int) -> dict[str, int]:
     """What a checkpoint says about the folders."""
     return {"generation": generation, "processes": hosts.count}

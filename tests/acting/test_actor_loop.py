@@ -26,6 +26,7 @@ from spo_jax.judging import RewardMap
 from spo_jax.models.testing import character_tokenizer
 from spo_jax.problems.letters import ALPHABET, letter_problems
 from spo_jax.problems.prompts import TextTemplate
+from spo_jax.running.writers import is_actor_stream
 from spo_jax.trajectories import TrajectoryStore
 from spo_jax.types import Completion, Judgement, SamplerSettings, Verdict
 
@@ -123,7 +124,7 @@ class Setting:
                 actor_stream(PROBLEMS, self.rounds.num_problems, 0, actor_id),
                 self.rounds,
                 learner=lambda: self.learner,
-                learner_writer="main",
+                is_actor_stream=is_actor_stream,
                 heartbeat=beating,
                 on_commit=lambda number, report: self.commits.append((number, report)),
             )

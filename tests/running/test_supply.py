@@ -1,6 +1,7 @@
 """What the learner waits for."""
 
 import contextlib
+import threading
 import types
 
 import pytest
@@ -9,6 +10,7 @@ from spo_jax.acting.policy_sources import Policy
 from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.acting.signals import read_learner
 from spo_jax.running.actor_settings import ActorSettings
+from spo_jax.running.hosts import Hosts
 from spo_jax.running.stopping import ActorsLostError, Stopped, StopRequest
 from spo_jax.running.supply import AsyncSupply
 from spo_jax.trajectories import Replay, ReplayConfig, TrajectoryStore
@@ -17,7 +19,7 @@ from spo_jax.types import Trajectory
 TOKENS = [1, 2]
 
 
-def make_supply(path, *, store=None, **settings):
+def make_supply(path, *, store=None, hosts=None, thread=None, **settings):
     """A supply of updates of two problems, of a session that stands at step 3."""
     store = store or TrajectoryStore(str(path))
     parts = types.SimpleNamespace(
@@ -35,8 +37,9 @@ def make_supply(path, *, store=None, **settings):
         ActorSettings(mode="remote", **(quick | settings)),
         SharedFiles(str(path)),
         run_id="run",
+        hosts=hosts or Hosts(),
         stop=StopRequest(),
-        thread=None,
+        thread=thread,
     )
     return supply, parts.replay
 
@@ -110,3 +113,113 @@ def test_a_learner_that_nobody_samples_for_gives_up(tmp_path):
     supply, _ = make_supply(tmp_path, wait_limit_secs=0.01)
     with pytest.raises(ActorsLostError, match="no actor was alive for 0s"):
         supply.provide(3)
+
+
+class Service:
+    """The coordination service's keys, in memory, for processes that never fail."""
+
+    def __init__(self):
+        self.values = {}
+        self.changed = threading.Condition()
+
+    def key_value_set(self, key, value, allow_overwrite=False):
+        with self.changed:
+            self.values[key] = value
+            self.changed.notify_all()
+
+    def blocking_key_value_get(self, key, timeout_in_ms):
+        with self.changed:
+            assert self.changed.wait_for(lambda: key in self.values, 30)
+            return self.values[key]
+
+    def key_value_dir_get(self, key):
+        with self.changed:
+            return [item for item in self.values.items() if item[0].startswith(key)]
+
+    def key_value_delete(self, key):
+        pass
+
+
+class Told:
+    """In place of an actor thread: remembers what it was told."""
+
+    def __init__(self):
+        self.status = None
+
+    def start(self):
+        pass
+
+    stop = check = start
+
+    def tell(self, status):
+        self.status = status
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Runs `work(supply, host)` on two processes: what each returned or raised, its thread."""
+    service = Service()
+    hosts = [Hosts(i, 2, service) for i in range(2)]
+
+    def run(work, **settings):
+        outcomes, threads = [None] * 2, [Told(), Told()]
+
+        def one(host):
+            thread = threads[host.index]
+            supply, _ = make_supply(tmp_path, hosts=host, thread=thread, **settings)
+            try:
+                with supply:
+                    outcomes[host.index] = work(supply, host)
+            except BaseException as error:
+                outcomes[host.index] = error
+
+        running = [threading.Thread(target=one, args=(host,), daemon=True) for host in hosts]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join(30)
+        return outcomes, threads
+
+    yield run
+    for host in hosts:
+        host.close()
+
+
+def test_several_processes_draw_what_the_main_one_found(both, writer):
+    """It waits for `b`; the other process's actor is told of the queue as the main one's is."""
+    commit(writer, "a")
+
+    def work(supply, host):
+        if host.is_main:
+            threading.Timer(0.1, commit, (writer, "b"), {"name": "late"}).start()
+        return supply.provide(3)[0]
+
+    outcomes, threads = both(work)
+    assert outcomes == [["a", "b"]] * 2
+    assert threads[0].status == threads[1].status
+    assert (threads[1].status.queued_groups, threads[1].status.step) == (2, 3)
+
+
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_a_stop_of_one_process_ends_the_wait_of_all(both, stopped):
+    def work(supply, host):
+        supply._stop.requested = host.index == stopped
+        supply.provide(3)
+
+    outcomes, _ = both(work)
+    assert [type(outcome) for outcome in outcomes] == [Stopped, Stopped]
+
+
+def test_all_processes_give_up_together(both):
+    outcomes, _ = both(lambda supply, _: supply.provide(3), wait_limit_secs=0.01)
+    assert [type(outcome) for outcome in outcomes] == [ActorsLostError] * 2
+    assert "no actor was alive" in str(outcomes[1])
+
+
+def test_only_one_process_decides_to_go_on_without_actors(both, writer, capsys):
+    commit(writer, "a")
+    outcomes, _ = both(
+        lambda supply, _: supply.provide(3)[0], wait_limit_secs=0.01, when_alone="go_on"
+    )
+    assert outcomes == [["a"], ["a"]]
+    assert capsys.readouterr().err.count("drawing what is there") == 1

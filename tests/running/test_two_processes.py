@@ -133,6 +133,30 @@ def test_killed_run_goes_on_with_another_number_of_processes(
     assert_same_run(run_dir, whole)
 
 
+def test_killed_run_of_two_processes_goes_on_bit_for_bit(launch, tmp_path):
+    """Same processes, devices and mesh: nothing is added up in another order."""
+    whole, killed = tmp_path / "whole" / "run", tmp_path / "killed" / "run"
+    for run_dir in (whole, killed):
+        run_dir.parent.mkdir()
+    finish(launch(whole, 2))
+    started = launch(killed, 2)
+    wait_for_updates(started, killed, 3)
+    kill(started)
+    assert list((killed / "checkpoints").glob("*/manifest.json"))
+    finish(launch(killed, 2))
+    assert trajectories(killed) == trajectories(whole)
+    records = [
+        [{k: v for k, v in r.items() if not k.startswith("time")} for r in read_metrics(d, "train")]
+        for d in (killed, whole)
+    ]
+    assert records[0] == records[1]
+    weights = [
+        (d / "policies" / str(NUM_UPDATES) / "model.safetensors").read_bytes()
+        for d in (killed, whole)
+    ]
+    assert weights[0] == weights[1]
+
+
 # Process 0 takes the coordination service with it: JAX may abort the others before we can speak.
 @pytest.mark.parametrize(
     ("victim", "statuses", "message"),
