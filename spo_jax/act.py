@@ -6,9 +6,12 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import jax
+from jax.sharding import Mesh
 
 from spo_jax.acting.actor import CollectReport
 from spo_jax.acting.engines import PublishedDirectories
@@ -19,11 +22,17 @@ from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.acting.signals import ACTORS_FOLDER, ActorStatus, LearnerStatus, read_learner
 from spo_jax.errors import UserError
 from spo_jax.judging import RewardMap, Verifier
+from spo_jax.placement import make_own_mesh
 from spo_jax.problems.prompts import PromptTemplate, Template
 from spo_jax.reporting.progress import format_secs, say
 from spo_jax.running.actor_building import build_loop
 from spo_jax.running.actor_settings import ActorSettings
-from spo_jax.running.sampling_parts import SamplingParts, build_sampling, load_train_problems
+from spo_jax.running.sampling_parts import (
+    SamplingParts,
+    build_sampling,
+    load_source,
+    load_train_problems,
+)
 from spo_jax.running.settings import (
     BatchSettings,
     EngineSettings,
@@ -57,6 +66,7 @@ def act(
     engine: EngineSettings | None = None,
     seed: int = 0,
     commit_log: str | None = None,
+    devices: Sequence[jax.Device] | None = None,
     stop: StopRequest | None = None,
 ) -> ActorStatus:
     """Samples, judges and commits for a run until its learner is done, or a stop is asked for.
@@ -73,6 +83,8 @@ def act(
       engine: of this actor: servers that sample in its place, and for it alone.
       commit_log: JSON lines file that gets {"round", "trajectory_ids"} after each acknowledged
         commit.
+      devices: of this process that sample; by default all. Layers are split over `rollouts.tensor`
+        of them, slots over the others.
       stop: asked between answers; by default never.
 
     Returns:
@@ -93,6 +105,7 @@ def act(
     url = actors.shared_url or run_dir
     files = SharedFiles(url)
     stop = stop or StopRequest()
+    mesh = make_own_mesh(devices, tensor=rollouts.tensor) if engine is None else None
     with contextlib.ExitStack() as stack:
         scratch = files.local_path or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         heartbeat = Heartbeat(files, actor_id, every_secs=actors.heartbeat_secs)
@@ -104,6 +117,8 @@ def act(
             rollouts=rollouts,
             judge=judge,
             verdicts_path=str(scratch / ACTORS_FOLDER / f"{actor_id}.verdicts.jsonl"),
+            mesh=mesh,
+            sampler_mesh=mesh,
             engine=engine,
         )
         train_problems = load_train_problems(problems, sampling, rollouts)
@@ -115,7 +130,8 @@ def act(
         run_id = _wait_for_run(learner, stop.is_requested, actors.poll_secs)
         if run_id is None:
             raise Stopped
-        policies = _policies(PolicyMirror(url), sampling, engine, learner.attempt)
+        policies = _policies(PolicyMirror(url), sampling, policy, mesh, engine, learner.attempt)
+        sampling = dataclasses.replace(sampling, params={})  # `policies` has them
         log = stack.enter_context(open(commit_log, "a", encoding="utf-8")) if commit_log else None
         loop = build_loop(
             actor_id,
@@ -141,15 +157,36 @@ def act(
 def _policies(
     mirror: PolicyMirror,
     sampling: SamplingParts,
+    policy: ModelSource,
+    mesh: Mesh | None,
     engine: EngineSettings | None,
     attempt: Callable[[], str | None],
 ) -> PublishedPolicies:
     """What the actor's rounds are sampled with; for an engine, where it lies."""
     if engine is None:
-        read = MirroredPolicies(mirror, sampling.model.config)
-        return PublishedPolicies(read, lambda: sampling.params, attempt)
+        read = MirroredPolicies(mirror, sampling.model.config, mesh=mesh)
+        loaded = None if mirror.latest() else sampling.params
+        start = _Start(loaded, lambda: load_source(policy, mesh).params)
+        return PublishedPolicies(read, start, attempt)
     found = PublishedDirectories(mirror, engine.policies_dir, attempt)
     return PublishedPolicies(found, lambda: found.load(0), attempt)
+
+
+class _Start:
+    """Parameters of version 0: at hand once, then read again; else they would lie there for ever.
+
+    Args:
+      params: as loaded, or None.
+      load: reads them again.
+    """
+
+    def __init__(self, params: Any | None, load: Callable[[], Any]):
+        self._params = params
+        self._load = load
+
+    def __call__(self) -> Any:
+        params, self._params = self._params, None
+        return self._load() if params is None else params
 
 
 class _LearnerView:

@@ -1,10 +1,14 @@
 """Evaluation of one checkpoint on one problem set, outside any run."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
+
+import jax
 
 from spo_jax.acting.evaluator import EvaluationSettings, evaluate
 from spo_jax.judging import Verifier
+from spo_jax.placement import make_own_mesh
 from spo_jax.problems.prompts import PromptTemplate, Template
 from spo_jax.reporting.progress import Progress
 from spo_jax.running.sampling_parts import build_sampling, load_split, promptable
@@ -20,13 +24,16 @@ def evaluate_policy(
     rollouts: RolloutSettings = RolloutSettings(),
     evaluation: EvaluationSettings = EvaluationSettings(),
     judge: JudgeSettings | Verifier = JudgeSettings(),
+    devices: Sequence[jax.Device] | None = None,
 ) -> dict[str, Any]:
     """Samples, judges and counts; `problems.eval_split` is what is evaluated.
 
     Args:
       output: JSON lines file of all samples. If it is there already it is read, not made again.
       policy: the checkpoint.
-      problems, prompt, rollouts, evaluation, judge: as in `train`.
+      problems, prompt, rollouts, evaluation, judge: as in `train`. Layers are split over
+        `rollouts.tensor` devices, slots over the others.
+      devices: of this process that sample; by default all.
 
     Returns:
       {"num_problems", "samples_per_problem", "metrics": {"eval/pass@1": ...}}.
@@ -34,6 +41,7 @@ def evaluate_policy(
     Raises:
       UserError: settings that do not fit together, before any long work.
     """
+    mesh = make_own_mesh(devices, tensor=rollouts.tensor)
     with contextlib.ExitStack() as stack:
         sampling = build_sampling(
             stack,
@@ -42,6 +50,8 @@ def evaluate_policy(
             rollouts=rollouts,
             judge=judge,
             verdicts_path=f"{output}.verdicts",
+            mesh=mesh,
+            sampler_mesh=mesh,
         )
         asked = promptable(
             load_split(problems, problems.eval_split),

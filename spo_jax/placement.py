@@ -4,7 +4,7 @@ Every process calls these functions in the same order: they move data between de
 moved one by one, so that one of them at a time is there twice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -32,6 +32,17 @@ def make_local_mesh(devices: Iterable[jax.Device], *, tensor: int = 1) -> Mesh:
         )
     shape = dict.fromkeys(MESH_AXES, 1) | {"data": len(own) // tensor, "tensor": tensor}
     return Mesh(np.array(own).reshape(tuple(shape.values())), MESH_AXES)
+
+
+def make_own_mesh(devices: Sequence[jax.Device] | None = None, *, tensor: int = 1) -> Mesh | None:
+    """Returns a mesh of devices of this process alone, by default all; None for a single one.
+
+    Args:
+      devices: of this process.
+      tensor: as of `make_local_mesh`.
+    """
+    own = list(jax.local_devices() if devices is None else devices)
+    return make_local_mesh(own, tensor=tensor) if max(len(own), tensor) > 1 else None
 
 
 def is_local_mesh(mesh: Mesh) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from jax.sharding import Mesh
 
 from spo_jax.acting.policies import LATEST
 from spo_jax.acting.shared_files import SharedFiles
@@ -105,9 +106,18 @@ class MirroredPolicies:
       mirror: of the run.
       config: of the model; its compute dtype is kept.
       dtype: of parameters.
+      mesh: of this process, where they are wanted; None is the default device.
     """
 
-    def __init__(self, mirror: PolicyMirror, config: ModelConfig, *, dtype: str = "float32"):
+    def __init__(
+        self,
+        mirror: PolicyMirror,
+        config: ModelConfig,
+        *,
+        dtype: str = "float32",
+        mesh: Mesh | None = None,
+    ):
+        self._mesh = mesh
         self._mirror = mirror
         self._config = config
         self._dtype = dtype
@@ -130,5 +140,8 @@ class MirroredPolicies:
 
     def _read(self, folder: Path) -> Any:
         return load_pretrained(
-            folder, param_dtype=self._dtype, compute_dtype=self._config.compute_dtype
+            folder,
+            param_dtype=self._dtype,
+            compute_dtype=self._config.compute_dtype,
+            mesh=self._mesh,
         ).params

@@ -89,6 +89,7 @@ class PublishedPolicies:
             wanted = (version, self._attempt())
             if self._held is not None and self._held_of == wanted:
                 return self._held
+            self._held = self._held_of = None  # its memory goes before the next one's comes
             try:
                 params = self._policies.load(version) if version else self._start()
             except (UserError, OSError, SafetensorError):

@@ -102,6 +102,7 @@ def start_actor(run_dir, checkpoint, task_file, actor_id, actors, stop):
                 actor_id=actor_id,
                 policy=ModelSource(path=checkpoint),
                 actors=actors,
+                devices=jax.devices()[2:4],
                 stop=stop,
                 commit_log=f"{run_dir}.{actor_id}.jsonl",
                 **arguments,

@@ -117,6 +117,8 @@ def test_every_process_has_an_actor_thread(learner, tmp_path):
 def test_actors_elsewhere_feed_two_processes(learner, tmp_path):
     """One is killed half-way and started again; both end when the learner is done.
 
+    One has a copy of the policy on each of its four devices, one splits it over pairs.
+
     The learner's processes share the estimates of Q_0, which actors know nothing of.
     """
     run_dir = tmp_path / "run"
@@ -126,13 +128,14 @@ def test_actors_elsewhere_feed_two_processes(learner, tmp_path):
     )
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
         "JAX_PLATFORMS": "cpu",
     }
 
     def actor(name):
         with (tmp_path / f"{name}.log").open("ab") as log:
-            command = ["actor", f"--run_dir={run_dir}", f"--actor_id={name}"]
+            words = {"a0": [], "a1": ["--gin.RolloutSettings.tensor=2"]}
+            command = ["actor", f"--run_dir={run_dir}", f"--actor_id={name}", *words[name]]
             return subprocess.Popen(
                 [sys.executable, "-m", "spo_jax.main", *command],
                 env=environment,
