@@ -2,21 +2,25 @@
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 
-from spo_jax.acting.evaluator import EvaluationSettings, evaluate
+from spo_jax.acting.evaluator import EvaluationSettings, read_evaluation
 from spo_jax.judging import Verifier
 from spo_jax.placement import make_own_mesh
 from spo_jax.problems.prompts import PromptTemplate, Template
-from spo_jax.reporting.progress import Progress
+from spo_jax.running.hosts import Hosts
 from spo_jax.running.sampling_parts import build_sampling, load_split, promptable
 from spo_jax.running.settings import JudgeSettings, ModelSource, ProblemSource, RolloutSettings
+from spo_jax.running.stopping import StopRequest
+from spo_jax.running.together import Together
 
 
 def evaluate_policy(
     output: str,
+    hosts: Hosts = Hosts(),
     *,
     policy: ModelSource = ModelSource(),
     problems: ProblemSource = ProblemSource(),
@@ -30,6 +34,7 @@ def evaluate_policy(
 
     Args:
       output: JSON lines file of all samples. If it is there already it is read, not made again.
+      hosts: processes that share the problems; all must see the file.
       policy: the checkpoint.
       problems, prompt, rollouts, evaluation, judge: as in `train`. Layers are split over
         `rollouts.tensor` devices, slots over the others.
@@ -49,7 +54,7 @@ def evaluate_policy(
             prompt=prompt,
             rollouts=rollouts,
             judge=judge,
-            verdicts_path=f"{output}.verdicts",
+            verdicts_path=f"{output}.verdicts" + (f"-{hosts.index}" if hosts.index else ""),
             mesh=mesh,
             sampler_mesh=mesh,
         )
@@ -58,11 +63,12 @@ def evaluate_policy(
             sampling,
             rollouts.max_prompt_tokens,
         )
-        chosen = evaluation.choose(asked)
-        progress = Progress("evaluation", len(chosen) * evaluation.num_samples, "samples")
-        result = evaluate(
-            sampling.worker, sampling.params, chosen, evaluation, output, progress=progress.add
-        )
+        chosen, path = evaluation.choose(asked), Path(output)
+        hosts.check_same("evaluation", [str(path), [problem.id for problem in chosen]])
+        if not hosts.broadcast("evaluated", hosts.is_main and path.exists()):
+            together = Together(hosts, StopRequest())
+            together.sample_evaluation(sampling.worker, sampling.params, chosen, evaluation, path)
+        result = read_evaluation(path, evaluation.ks)
     return {
         "num_problems": len(result.scores),
         "samples_per_problem": evaluation.num_samples,

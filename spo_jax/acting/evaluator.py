@@ -4,7 +4,6 @@ import dataclasses
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from spo_jax.acting.rollouts import Rollout, RolloutWorker
@@ -101,26 +100,6 @@ class Evaluation:
         return values | {"eval/completion_tokens": self.mean_tokens}
 
 
-def evaluate(
-    worker: RolloutWorker,
-    params: Any,
-    problems: Sequence[Problem],
-    settings: EvaluationSettings,
-    samples_path: str | os.PathLike[str],
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> Evaluation:
-    """Samples, judges and counts; writes every sample to a JSON lines file.
-
-    The file is written at once and in place of nothing half-written: an evaluation that finished
-    is read back instead of being repeated, so a resumed run has the same numbers.
-    """
-    path = Path(samples_path)
-    if not path.exists():
-        sample_evaluation(worker, params, problems, settings, path, progress=progress)
-    return read_evaluation(path, settings.ks)
-
-
 def sample_evaluation(
     worker: RolloutWorker,
     params: Any,
@@ -130,7 +109,7 @@ def sample_evaluation(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Samples, judges and writes the file that `read_evaluation` reads."""
+    """Samples, judges and writes the file that `read_evaluation` reads, all at once."""
     seeds = [
         [derived_seed(settings.seed, "evaluation", p.id, j) for j in range(settings.num_samples)]
         for p in problems

@@ -7,16 +7,23 @@ serves:
   spo eval --model runs/quickstart/policies/30 --gin_file=configs/runs/quickstart.gin \\
       --output after.jsonl --gin.EvaluationSettings.num_problems=100
 
-Of the bindings of `train`, those that an evaluation needs are used.
+Of the bindings of `train`, those that an evaluation needs are used. All devices of the machine
+sample; with --distributed, several processes share the problems. Exit status 1: another of them
+died.
 """
 
 import argparse
 import dataclasses
 import inspect
 import json
+import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from spo_jax.commands import gin_config
+
+if TYPE_CHECKING:
+    from spo_jax.running.hosts import Hosts
 
 HELP = "pass@k of a checkpoint on a problem set"
 
@@ -29,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", required=True, help="JSON lines file of all samples; read if it exists"
     )
     gin_config.add_arguments(parser)
+    gin_config.add_distributed_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
 
 
@@ -37,6 +45,17 @@ def take_unknown(args: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
+    from spo_jax.running.hosts import HostsError, joined
+
+    try:
+        with joined(args.distributed, dead_after_secs=args.host_timeout_secs) as hosts:
+            return _run(args, hosts)
+    except HostsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(args: argparse.Namespace, hosts: "Hosts") -> int:
     from spo_jax.evaluate import evaluate_policy
     from spo_jax.running.configurables import CONFIGURABLES
     from spo_jax.running.settings import ModelSource
@@ -48,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
     shared = inspect.signature(evaluate_policy).parameters
     settings = {name: value for name, value in settings.items() if name in shared}
     policy = dataclasses.replace(settings.get("policy", ModelSource()), path=args.model)
-    result = evaluate_policy(args.output, **(settings | {"policy": policy}))
+    result = evaluate_policy(args.output, hosts, **(settings | {"policy": policy}))
+    if not hosts.is_main:
+        return 0
     if args.json:
         print(json.dumps(result))
         return 0

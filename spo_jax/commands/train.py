@@ -34,17 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run_dir", required=True, help="directory of the run; resumed if it exists"
     )
-    parser.add_argument(
-        "--distributed",
-        action="store_true",
-        help="one of several processes that run this together; see docs/pods.md",
-    )
-    parser.add_argument(
-        "--host_timeout_secs",
-        type=float,
-        default=60.0,
-        help="without a sign of life, after which another process counts as dead (default 60)",
-    )
+    gin_config.add_distributed_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 

@@ -69,10 +69,6 @@ class RunDirectory:
         """Verdicts of the run's other processes, of this attempt or an earlier one."""
         return sorted({*self.path.glob("verdicts*.jsonl")} - {self.verdicts(host)})
 
-    def evaluation_part(self, step: int, host: int) -> Path:
-        """What one of the run's processes sampled of an evaluation."""
-        return self.path / "evaluations" / "parts" / f"step_{step:08d}-{host}.jsonl"
-
     def evaluation(self, step: int) -> Path:
         """Samples and verdicts of the evaluation after `step` updates."""
         return self.path / "evaluations" / f"step_{step:08d}.jsonl"

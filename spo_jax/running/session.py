@@ -308,8 +308,8 @@ class Session:
                     self._parts.policies.placed(self.state.params),
                     problems,
                     settings,
-                    self._directory,
-                    self.step,
+                    path,
+                    f"evaluation after {self.step} updates",
                 )
             result = read_evaluation(path, settings.ks)
         passes = ", ".join(f"pass@{k} {result.pass_at(k):.3f}" for k in settings.ks)

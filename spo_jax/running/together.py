@@ -3,12 +3,12 @@
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings, merge_evaluation, sample_evaluation
 from spo_jax.acting.rollouts import RolloutWorker
 from spo_jax.reporting.progress import Progress, say
-from spo_jax.running.directory import RunDirectory
 from spo_jax.running.hosts import Hosts
 from spo_jax.running.stopping import Stopped, StopRequest
 from spo_jax.trajectories import TrajectoryStore, Watermark
@@ -88,14 +88,17 @@ class Together:
         params: Any,
         problems: Sequence[Problem],
         settings: EvaluationSettings,
-        directory: RunDirectory,
-        step: int,
+        path: Path,
+        name: str = "evaluation",
     ) -> None:
-        """Each process samples its share of the problems; the main one joins what they found."""
-        hosts = self.hosts
-        mine, part = hosts.share(problems), directory.evaluation_part(step, hosts.index)
-        name, total = f"evaluation after {step} updates", len(mine) * settings.num_samples
-        progress = Progress(name, total, "samples", stream=hosts.stream)
+        """Each process samples its share of the problems; the main one joins what they found.
+
+        Args:
+          path: of the file, which all processes see. name: for the progress.
+        """
+        hosts, shares = self.hosts, path.parent / f".{path.name}.parts"
+        mine = hosts.share(problems)
+        progress = Progress(name, len(mine) * settings.num_samples, "samples", stream=hosts.stream)
 
         def count(samples: int, tokens: int) -> None:
             self.leave_if_stopped()
@@ -103,12 +106,12 @@ class Together:
 
         def work() -> None:
             if mine:
+                part = shares / f"{hosts.index}.jsonl"
                 sample_evaluation(worker, params, mine, settings, part, progress=count)
 
         self.do_shares("evaluation", work)
         if hosts.is_main:
-            shares = range(min(hosts.count, len(problems)))
-            parts = [directory.evaluation_part(step, host) for host in shares]
-            merge_evaluation(parts, problems, directory.evaluation(step))
-            shutil.rmtree(parts[0].parent, ignore_errors=True)  # also what was left by a kill
+            parts = [shares / f"{i}.jsonl" for i in range(min(hosts.count, len(problems)))]
+            merge_evaluation(parts, problems, path)
+            shutil.rmtree(shares, ignore_errors=True)
         hosts.barrier("evaluation joined")

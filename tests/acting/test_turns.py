@@ -10,7 +10,7 @@ import pytest
 
 from spo_jax.acting.actor import Actor
 from spo_jax.acting.dialogues import FeedbackLoop
-from spo_jax.acting.evaluator import EvaluationSettings, evaluate
+from spo_jax.acting.evaluator import EvaluationSettings, read_evaluation, sample_evaluation
 from spo_jax.acting.rollouts import Prompter, RolloutWorker
 from spo_jax.errors import UserError
 from spo_jax.judging import CachedJudge, Judge, RewardMap
@@ -185,7 +185,8 @@ def test_store_keeps_the_turns_and_counts_the_policys_tokens_only(tmp_path):
 def test_evaluation_counts_each_budget_of_turns(tmp_path):
     worker = RolloutWorker(Script("wrong", "wrong", "right"), Lookup(), PROMPTER, FeedbackLoop(3))
     settings = EvaluationSettings(num_samples=1, ks=(1,))
-    metrics = evaluate(worker, None, [PROBLEM], settings, tmp_path / "samples.jsonl").metrics()
+    sample_evaluation(worker, None, [PROBLEM], settings, tmp_path / "samples.jsonl")
+    metrics = read_evaluation(tmp_path / "samples.jsonl", settings.ks).metrics()
     passes = [metrics[f"eval/turns_{turns}/pass@1"] for turns in (1, 2, 3)]
     assert passes == [0.0, 0.0, 1.0]
     assert metrics["eval/pass@1"] == 1.0
