@@ -87,6 +87,11 @@ def cases() -> list[Case]:
             ("v5e:16x16", 16),
         )
     ]
+    # The 8B model does not fit v5e at 16, this one does.
+    weak_small = [
+        Case("weak", "smollm2-1.7b", topology, data, 16)
+        for topology, data in (("v5e:4x4", 1), ("v5e:8x8", 4), ("v5e:16x16", 16))
+    ]
     first = Case("fit", "llama-3.1-8b", "v5p:4x4x4", 1, 64)
     rest = dataclasses.replace(first, table="sampling", programs="annotate,prefill,decode")
     found = [first, *weak[:2], rest, *weak[2:]]
@@ -110,7 +115,7 @@ def cases() -> list[Case]:
         for place in range(3)
         for model, named in slices.items()
     ]
-    return list(dict.fromkeys(found + sampled))
+    return list(dict.fromkeys(found + weak_small + sampled))
 
 
 def planned(case: Case) -> dict[str, Any]:
@@ -226,16 +231,19 @@ def _rounds(case: Case, result: dict[str, Any]) -> int:
 
 
 def weak_table(results: dict[str, dict[str, Any]]) -> list[str]:
-    heads = "slice | chips | data x fsdp | arrays GB | sent GB | against 16 chips | by kind, GB"
-    lines = [f"| {heads} |", "|" + "---|" * 7]
+    heads = (
+        "model | slice | chips | data x fsdp | arrays GB | sent GB | against 16 chips | fits "
+        "| by kind, GB"
+    )
+    lines = [f"| {heads} |", "|" + "---|" * 9]
     found = [(case, results[case.key]) for case in cases() if case.key in results]
     weak = [pair for pair in found if pair[0].table == "weak"]
-    for case, result in sorted(weak, key=lambda pair: (pair[0].topology[:3], pair[0].rows)):
+    for case, result in sorted(weak, key=lambda pair: (_series(pair[0]), pair[0].rows)):
         accumulate = result["programs"]["accumulate"]
         base = [
             r["programs"]["accumulate"]["wire_bytes"]
             for c, r in weak
-            if c.rows == 16 and c.topology[:3] == case.topology[:3]
+            if c.rows == 16 and _series(c) == _series(case)
         ]
         growth = f"{accumulate['wire_bytes'] / base[0] - 1:+.1%}" if base else "-"
         kinds = sorted(accumulate["collectives"].items(), key=lambda p: -p[1]["wire_bytes"])
@@ -245,16 +253,23 @@ def weak_table(results: dict[str, dict[str, Any]]) -> list[str]:
             if traffic["wire_bytes"] > 5e6
         )
         cells = [
+            case.model,
             case.topology,
             f"{case.rows}",
             f"{case.data} x {case.fsdp}",
             f"{accumulate['payload_bytes'] / 1e9:.1f}",
             f"{accumulate['wire_bytes'] / 1e9:.1f}",
             growth,
+            "yes" if result["fits"] else "no",
             moved,
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _series(case: Case) -> tuple[str, str]:
+    """What is compared over numbers of chips."""
+    return case.model, case.topology.partition(":")[0]
 
 
 def write_docs(results: dict[str, dict[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from etils import epath
 
+from spo_jax.durable import sync_folder
 from spo_jax.errors import full_disk_error, is_full_disk, writing
 
 MANIFEST = "manifest.json"
@@ -126,11 +127,7 @@ def write_whole(path: epath.Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
 
 
 def saving_error(path: epath.Path, num_bytes: int, error: Exception) -> Exception:

@@ -19,6 +19,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from spo_jax.durable import sync_folder
 from spo_jax.errors import UserError, writing
 
 _TEMPORARY = ".tmp"
@@ -144,7 +145,7 @@ class ObjectDirectory:
             created = _link(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return created
 
     def _temporary_file(self, path: Path) -> Path:
@@ -168,7 +169,7 @@ class ObjectDirectory:
         folder.mkdir(parents=True, exist_ok=True)
         while folder != Path(self._root):
             folder = folder.parent
-            _sync_folder(folder)
+            sync_folder(folder)
 
 
 def _write_all(file: io.FileIO, data: bytes) -> None:
@@ -192,11 +193,3 @@ def _link(temporary: Path, path: Path) -> bool:
         # process with the same writer id, which is the one thing a writer id must not be.
         os.rename(temporary, path)
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
