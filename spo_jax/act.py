@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import tempfile
@@ -165,28 +166,15 @@ def _policies(
     """What the actor's rounds are sampled with; for an engine, where it lies."""
     if engine is None:
         read = MirroredPolicies(mirror, sampling.model.config, mesh=mesh)
-        loaded = None if mirror.latest() else sampling.params
-        start = _Start(loaded, lambda: load_source(policy, mesh).params)
-        return PublishedPolicies(read, start, attempt)
+        start = functools.partial(_start, policy, mesh)
+        return PublishedPolicies(read, start, attempt, first=sampling.params)
     found = PublishedDirectories(mirror, engine.policies_dir, attempt)
     return PublishedPolicies(found, lambda: found.load(0), attempt)
 
 
-class _Start:
-    """Parameters of version 0: at hand once, then read again; else they would lie there for ever.
-
-    Args:
-      params: as loaded, or None.
-      load: reads them again.
-    """
-
-    def __init__(self, params: Any | None, load: Callable[[], Any]):
-        self._params = params
-        self._load = load
-
-    def __call__(self) -> Any:
-        params, self._params = self._params, None
-        return self._load() if params is None else params
+def _start(policy: ModelSource, mesh: Mesh | None) -> Any:
+    """Parameters of version 0, read again."""
+    return load_source(policy, mesh).params
 
 
 class _LearnerView:

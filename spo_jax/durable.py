@@ -13,9 +13,10 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
-def sync_files(folder: str | os.PathLike[str]) -> None:
-    """Returns when a folder's files are on disk, and their names."""
-    for path in Path(folder).iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    sync_folder(folder)
+def sync_tree(folder: str | os.PathLike[str]) -> None:
+    """Returns when all files below a folder are on disk, and their names."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with Path(parent, name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(parent)

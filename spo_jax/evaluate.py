@@ -29,6 +29,7 @@ def evaluate_policy(
     evaluation: EvaluationSettings = EvaluationSettings(),
     judge: JudgeSettings | Verifier = JudgeSettings(),
     devices: Sequence[jax.Device] | None = None,
+    stop: StopRequest | None = None,
 ) -> dict[str, Any]:
     """Samples, judges and counts; `problems.eval_split` is what is evaluated.
 
@@ -39,11 +40,13 @@ def evaluate_policy(
       problems, prompt, rollouts, evaluation, judge: as in `train`. Layers are split over
         `rollouts.tensor` devices, slots over the others.
       devices: of this process that sample; by default all.
+      stop: asked between answers; by default never.
 
     Returns:
       {"num_problems", "samples_per_problem", "metrics": {"eval/pass@1": ...}}.
 
     Raises:
+      Stopped: a stop was asked for on some process; nothing is kept.
       UserError: settings that do not fit together, before any long work.
     """
     mesh = make_own_mesh(devices, tensor=rollouts.tensor)
@@ -64,9 +67,11 @@ def evaluate_policy(
             rollouts.max_prompt_tokens,
         )
         chosen, path = evaluation.choose(asked), Path(output)
-        hosts.check_same("evaluation", [str(path), [problem.id for problem in chosen]])
+        settings = [output, policy, prompt, rollouts, evaluation, judge]
+        asks = [str(each) for each in settings] + [problem.id for problem in chosen]
+        hosts.check_same("evaluation", asks)
         if not hosts.broadcast("evaluated", hosts.is_main and path.exists()):
-            together = Together(hosts, StopRequest())
+            together = Together(hosts, stop or StopRequest())
             together.sample_evaluation(sampling.worker, sampling.params, chosen, evaluation, path)
         result = read_evaluation(path, evaluation.ks)
     return {

@@ -35,14 +35,16 @@ def make_local_mesh(devices: Iterable[jax.Device], *, tensor: int = 1) -> Mesh:
 
 
 def make_own_mesh(devices: Sequence[jax.Device] | None = None, *, tensor: int = 1) -> Mesh | None:
-    """Returns a mesh of devices of this process alone, by default all; None for a single one.
+    """Returns a mesh of devices of this process alone; None for the only one there is.
 
     Args:
-      devices: of this process.
+      devices: of this process; by default all.
       tensor: as of `make_local_mesh`.
     """
     own = list(jax.local_devices() if devices is None else devices)
-    return make_local_mesh(own, tensor=tensor) if max(len(own), tensor) > 1 else None
+    if own == jax.local_devices() and max(len(own), tensor) == 1:
+        return None
+    return make_local_mesh(own, tensor=tensor)
 
 
 def is_local_mesh(mesh: Mesh) -> bool:

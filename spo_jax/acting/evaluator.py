@@ -146,7 +146,7 @@ def merge_evaluation(
 
 
 def read_evaluation(samples_path: str | os.PathLike[str], ks: Sequence[int]) -> Evaluation:
-    """Counts the samples of a file written by `evaluate`."""
+    """Counts the samples of a file written by `sample_evaluation`."""
     samples = read_samples(samples_path)
     return Evaluation(
         scores=scores_of(samples),

@@ -6,7 +6,7 @@ uncertain. They are trajectories of the store (source 'reference') like any othe
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -138,6 +138,7 @@ class InitialValues:
         version: int,
         round_id: str,
         watermark: Watermark | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, InitialValue]:
         """Returns the estimate of every problem, sampling for those that have none yet.
 
@@ -146,23 +147,29 @@ class InitialValues:
           reference: what is sampled from. version: updates behind it.
           round_id: of the collect; redone after a crash, it takes the same samples.
           watermark: up to which estimates are known already; by default all that are stored.
+          progress: called between answers; what it raises ends the work, and nothing is stored.
         """
         known = self._store.initial_values(reference.reference_id, self._beta, watermark)
         lacking = [problem for problem in problems if problem.id not in known]
         if lacking:
-            estimates = self._estimate(lacking, reference, version, round_id)
+            estimates = self._estimate(lacking, reference, version, round_id, progress)
             self._store.annotate(estimates)
             known |= {estimate.problem_id: estimate for estimate in estimates}
         return {problem.id: known[problem.id] for problem in problems}
 
     def _estimate(
-        self, problems: Sequence[Problem], reference: Reference, version: int, round_id: str
+        self,
+        problems: Sequence[Problem],
+        reference: Reference,
+        version: int,
+        round_id: str,
+        progress: Callable[[int, int], None] | None,
     ) -> list[InitialValue]:
         rewards: dict[str, list[float]] = {problem.id: [] for problem in problems}
         estimates: dict[str, InitialValueEstimate] = {}
         pending, attempt = list(problems), 0
         while pending:
-            self._sample(pending, reference, version, f"{round_id}.{attempt}", rewards)
+            self._sample(pending, reference, version, f"{round_id}.{attempt}", rewards, progress)
             for problem in pending:
                 estimates[problem.id] = self._estimate_one(problem, rewards[problem.id])
             attempt += 1
@@ -194,6 +201,7 @@ class InitialValues:
         version: int,
         round_id: str,
         rewards: dict[str, list[float]],
+        progress: Callable[[int, int], None] | None,
     ) -> None:
         report = self._actor.collect(
             reference.params,
@@ -203,6 +211,7 @@ class InitialValues:
             round_id=round_id,
             source="reference",
             settings=self._sampler,
+            progress=progress,
         )
         for sample in report.trajectories:
             if sample.reward is not None:

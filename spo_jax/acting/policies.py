@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from spo_jax.durable import sync_files, sync_folder
+from spo_jax.durable import sync_folder, sync_tree
 from spo_jax.errors import UserError, writing
 from spo_jax.models import ModelConfig, load_pretrained, save_pretrained
 from spo_jax.models.transformer import logical_axes
@@ -160,7 +160,7 @@ class Policies:
         shutil.rmtree(partial, ignore_errors=True)
         try:
             save_pretrained(partial, self._config, copy, tokenizer=self._tokenizer)
-            sync_files(partial)
+            sync_tree(partial)
         except OSError:
             shutil.rmtree(partial, ignore_errors=True)  # it may be what fills the disk
             raise

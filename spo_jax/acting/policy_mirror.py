@@ -68,9 +68,10 @@ class PolicyMirror:
 
     def _copy(self, folder: Path, version: int) -> None:
         target = f"{self._root}/{version}"
-        self._fs.makedirs(target, exist_ok=True)
-        for file in sorted(folder.iterdir()):
-            self._fs.put_file(str(file), f"{target}/{file.name}")
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            name = file.relative_to(folder).as_posix()
+            self._fs.makedirs(f"{target}/{name}".rpartition("/")[0], exist_ok=True)
+            self._fs.put_file(str(file), f"{target}/{name}")
 
     @property
     def folder(self) -> str:
@@ -92,11 +93,14 @@ class PolicyMirror:
           FileNotFoundError: the version, or one of its files, is gone.
         """
         self._fs.invalidate_cache()
-        paths = self._fs.find(f"{self._root}/{version}")
+        root = f"{self._root}/{version}/"
+        paths = self._fs.find(root)
         if not paths:
             raise FileNotFoundError(f"published policy {version} is missing in '{self.url}'")
         for path in paths:
-            self._fs.get_file(path, str(folder / path.rpartition("/")[2]))
+            local = folder / path.partition(root)[2]
+            local.parent.mkdir(parents=True, exist_ok=True)
+            self._fs.get_file(path, str(local))
 
 
 class MirroredPolicies:

@@ -65,13 +65,20 @@ class PublishedPolicies:
 
     Args:
       policies: reads the files.
-      start: parameters of version 0, which is never published.
+      start: reads the parameters of version 0, which is never published.
       attempt: of the learner; after it changed, a version of the same number is read again.
+      first: what `start` would give, if it is at hand. Like all others, it is let go when another
+        is wanted.
     """
 
     def __init__(
-        self, policies: ReadsPolicies, start: Callable[[], Any], attempt: Callable[[], str | None]
+        self,
+        policies: ReadsPolicies,
+        start: Callable[[], Any],
+        attempt: Callable[[], str | None],
+        first: Any = None,
     ):
+        self._first = first
         self._policies = policies
         self._start = start
         self._attempt = attempt
@@ -90,8 +97,13 @@ class PublishedPolicies:
             if self._held is not None and self._held_of == wanted:
                 return self._held
             self._held = self._held_of = None  # its memory goes before the next one's comes
+            first, self._first = self._first, None
             try:
-                params = self._policies.load(version) if version else self._start()
+                if version:
+                    first = None
+                    params = self._policies.load(version)
+                else:
+                    params = self._start() if first is None else first
             except (UserError, OSError, SafetensorError):
                 if self._policies.latest() == version:
                     raise

@@ -8,8 +8,8 @@ serves:
       --output after.jsonl --gin.EvaluationSettings.num_problems=100
 
 Of the bindings of `train`, those that an evaluation needs are used. All devices of the machine
-sample; with --distributed, several processes share the problems. Exit status 1: another of them
-died.
+sample; with --distributed, several processes share the problems. Exit status: 0, 1 another process
+died, 2 bad input, 130 stopped.
 """
 
 import argparse
@@ -59,6 +59,7 @@ def _run(args: argparse.Namespace, hosts: "Hosts") -> int:
     from spo_jax.evaluate import evaluate_policy
     from spo_jax.running.configurables import CONFIGURABLES
     from spo_jax.running.settings import ModelSource
+    from spo_jax.running.stopping import Stopped, StopRequest
     from spo_jax.train import train
 
     settings = gin_config.configured_arguments(
@@ -67,7 +68,13 @@ def _run(args: argparse.Namespace, hosts: "Hosts") -> int:
     shared = inspect.signature(evaluate_policy).parameters
     settings = {name: value for name, value in settings.items() if name in shared}
     policy = dataclasses.replace(settings.get("policy", ModelSource()), path=args.model)
-    result = evaluate_policy(args.output, hosts, **(settings | {"policy": policy}))
+    settings |= {"policy": policy}
+    with StopRequest("stopping; nothing is kept") as stop:
+        try:
+            result = evaluate_policy(args.output, hosts, **settings, stop=stop)
+        except Stopped:
+            print("stopped", file=sys.stderr)
+            return 130
     if not hosts.is_main:
         return 0
     if args.json:

@@ -29,8 +29,8 @@ _FREE = {
 }
 
 
-# What writes a part of an array in place, and which operand that part is.
-_IN_PLACE = {"dynamic-update-slice": 1, "scatter": 2}
+# What writes a part of an array, in place where the array is at hand.
+_IN_PLACE = ("dynamic-update-slice", "scatter")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,8 +209,7 @@ class _Counter:
         if it.opcode in ("dynamic-slice", "slice", "gather"):
             return Costs(hbm_bytes=2.0 * it.num_bytes)
         if it.opcode in _IN_PLACE:
-            part = where.instructions[it.operands[_IN_PLACE[it.opcode]]]
-            return Costs(hbm_bytes=2.0 * part.num_bytes)
+            return Costs(hbm_bytes=2.0 * _part_bytes(it, where))
         read = sum(
             where.instructions[name].num_bytes for name in it.operands if _in_hbm(where, name)
         )
@@ -305,5 +304,15 @@ def _written_bytes(root: Instruction, fused: Computation) -> float:
     while root.opcode in ("bitcast", "reshape", "copy") and root.operands:
         root = fused.instructions[root.operands[0]]
     if root.opcode in _IN_PLACE:
-        return float(fused.instructions[root.operands[_IN_PLACE[root.opcode]]].num_bytes)
+        origin = fused.instructions[_origin(fused, root.operands[0])]
+        if origin.opcode == "parameter":
+            return _part_bytes(root, fused)
     return float(root.num_bytes)
+
+
+def _part_bytes(it: Instruction, where: Computation) -> float:
+    """What is written by an instruction that writes a part of its first operand(s)."""
+    if it.opcode == "dynamic-update-slice":
+        return float(where.instructions[it.operands[1]].num_bytes)
+    updates = it.operands[len(it.operands) // 2 + 1 :]  # n arrays, indices, n updates
+    return float(sum(where.instructions[name].num_bytes for name in updates))

@@ -27,13 +27,16 @@ def split_devices(
 ) -> DeviceSplit:
     """Gives the last devices of each process to its actor thread, the others to the learner.
 
+    By default half of them: numbers that divide the same slots, mostly.
+
     Args:
       actors: who samples.
       devices: to be split; by default all there are.
       needs_own: whether the thread computes; with an engine it does not.
 
     Raises:
-      UserError: an actor would get all devices of a process.
+      UserError: an actor would get all devices of a process, or chips of a TPU slice of several
+        hosts, where a learner has to have all.
     """
     everything = list(jax.devices() if devices is None else devices)
     if actors.mode != "thread" or not needs_own:
@@ -42,11 +45,17 @@ def split_devices(
     for device in everything:
         by_process.setdefault(device.process_index, []).append(device)
     fewest = min(map(len, by_process.values()))
-    count = min(1, fewest - 1) if actors.devices is None else actors.devices
+    count = fewest // 2 if actors.devices is None else actors.devices
     if count >= fewest:
         raise UserError(
             f"devices={count} of ActorSettings must be below the {fewest} devices that a process "
-            "has: the learner needs one"
+            "has: the learner needs one; with mode 'remote' actors are elsewhere"
+        )
+    if count and len(by_process) > 1 and everything[0].platform == "tpu":
+        raise UserError(
+            f"mode 'thread' of ActorSettings would leave {count} chips of each of "
+            f"{len(by_process)} hosts out of the learner's mesh, and collectives of a TPU slice "
+            "need all chips: use mode 'remote' with actors on another slice, or 'inline'"
         )
     if not count:
         return DeviceSplit(everything, ())
@@ -67,5 +76,6 @@ def check_shared_device(actors: ActorSettings, learner_mesh: Mesh) -> None:
     if size > 1:
         raise UserError(
             f"an actor thread cannot share {size} devices with the learner: give it some of its "
-            "own (ActorSettings.devices) or use mode 'inline'"
+            "own (ActorSettings.devices, where a process has several), or use mode 'remote' or "
+            "'inline'"
         )

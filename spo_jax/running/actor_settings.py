@@ -35,8 +35,8 @@ class ActorSettings:
       poll_secs: between two looks at the files of the other side; more for a bucket. Beside its own
         thread a learner looks ten times a second at least.
       devices: of this process that the thread's actor gets, the last ones; the learner's mesh has
-        the others. None is one where there are several, and to share the only one; 0 is to share,
-        for a learner on one device.
+        the others. None is half of them, and to share the only one; 0 is to share, for a learner on
+        one device.
       shared_url: a directory or bucket (gs://, s3://) where trajectories, policies and reports lie
         instead of in the run's directory, for actors that do not see that; '' for the latter.
     """
@@ -85,12 +85,19 @@ class ActorSettings:
         return min(0.1, self.poll_secs) if self.mode == "thread" else self.poll_secs
 
     def rounds(
-        self, batch: BatchSettings, replay: ReplayConfig, collect_every: int, num_problems: int
+        self,
+        batch: BatchSettings,
+        replay: ReplayConfig,
+        collect_every: int,
+        num_problems: int,
+        num_processes: int = 1,
     ) -> RoundSettings:
         """Rounds of a run.
 
         Args:
           num_problems: of the training set; a round is no larger.
+          num_processes: of the learner. By default their threads share the problems of
+            `collect_every` updates.
 
         Raises:
           UserError: `max_queued` is less than a round or an update takes; no samples are wanted.
@@ -101,10 +108,11 @@ class ActorSettings:
                 f"mode='{self.mode}' of ActorSettings: with offline_fraction="
                 f"{replay.offline_fraction} no update draws samples, and actors have nothing to do"
             )
-        asked = self.problems_per_round or batch.problems_per_update * collect_every
-        asked = min(asked, num_problems)
+        num_threads = num_processes if self.mode == "thread" else 1
+        share = math.ceil(batch.problems_per_update * collect_every / num_threads)
+        asked = min(self.problems_per_round or share, num_problems)
         least = asked + batch.problems_per_update
-        max_queued = self.max_queued or max(2 * asked, least)
+        max_queued = self.max_queued or max(2 * asked * num_threads, least)
         if max_queued < least:
             raise UserError(
                 f"max_queued={max_queued} groups must be at least problems_per_round={asked} + "

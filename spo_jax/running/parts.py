@@ -167,7 +167,7 @@ def build_run_parts(
         if hosts.is_main:
             say(f"mesh: {remark}")
     train_problems = load_train_problems(problems, sampling, rollouts)
-    rounds = actors.rounds(batch, replay, collect_every, len(train_problems))
+    rounds = actors.rounds(batch, replay, collect_every, len(train_problems), hosts.count)
     eval_problems = promptable(
         load_split(problems, problems.eval_split), sampling, rollouts.max_prompt_tokens
     )

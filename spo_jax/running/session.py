@@ -161,6 +161,7 @@ class Session:
                 version=self._reference_version,
                 round_id=round_id,
                 watermark=self._mark,
+                progress=lambda *_: self._together.leave_if_stopped(),
             )
         if not parts.num_online:
             return None
@@ -388,6 +389,7 @@ class Session:
             version=self._reference_version,
             round_id=f"{self.step:08d}",
             watermark=self._mark,
+            progress=lambda *_: self._together.leave_if_stopped(),
         )
         return {name: float(estimate.value) for name, estimate in found.items()}
 

@@ -11,6 +11,7 @@ from typing import Protocol, Self, TypedDict
 
 from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.acting.signals import LearnerStatus, write_learner
+from spo_jax.errors import EnginesLostError
 from spo_jax.reporting.progress import format_secs, say
 from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.actor_thread import ActorThread
@@ -148,6 +149,7 @@ class AsyncSupply:
 
         Raises:
           ActorsLostError: no actor was alive for too long.
+          EnginesLostError: the servers of some process's thread are away.
           Stopped: a stop was asked for.
         """
         if self._thread is not None:
@@ -165,11 +167,12 @@ class AsyncSupply:
         found: _Found | None = None
         finding = self._finding(update) if self._hosts.is_main else itertools.repeat(None)
         for found in finding:
-            self._check_thread()
-            told = self._hosts.gather("supply", [self._stop.requested, found])
-            if any(is_stopped for is_stopped, _ in told):
+            told = self._hosts.gather("supply", [self._stop.requested, self._lost_engines(), found])
+            if any(is_stopped for is_stopped, *_ in told):
                 raise Stopped
-            found = told[0][1]
+            if lost := [text for _, text, _ in told if text]:
+                raise EnginesLostError(lost[0])
+            found = told[0][2]
             self._tell()
             if found is not None:
                 break
@@ -205,7 +208,6 @@ class AsyncSupply:
                 yield None
 
     def drawn(self) -> None:
-        self._check_thread()
         self._look_at_store(has_drawn=True)
         self._tell()
 
@@ -225,9 +227,17 @@ class AsyncSupply:
         is_full = self._fresh.num_groups + rounds.num_problems > rounds.max_queued
         return len(self._fresh.problem_ids) >= needed or is_full
 
-    def _check_thread(self) -> None:
-        if self._thread is not None:
-            self._thread.check()
+    def _lost_engines(self) -> str:
+        """Why this process's actor has no servers, or ''; raises whatever else ended it.
+
+        All processes have to know, and save together; other errors end the run unsaved.
+        """
+        try:
+            if self._thread is not None:
+                self._thread.check()
+        except EnginesLostError as error:
+            return str(error) or "no engine is alive"
+        return ""
 
     def _look_at_store(self, *, has_drawn: bool = False) -> None:
         """Counts what is fresh, if anything can have changed: it takes a look at every row."""

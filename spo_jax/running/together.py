@@ -1,5 +1,6 @@
 """What the processes of a run do together between its computations: share, agree, stop."""
 
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings, merge_evaluation, sample_evaluation
 from spo_jax.acting.rollouts import RolloutWorker
+from spo_jax.errors import EnginesLostError, UserError
 from spo_jax.reporting.progress import Progress, say
 from spo_jax.running.hosts import Hosts
 from spo_jax.running.stopping import Stopped, StopRequest
@@ -29,21 +31,29 @@ class Together:
         self.stop = stop
 
     def do_shares(self, name: str, work: Callable[[], Any]) -> list[Any]:
-        """What the processes' shares of some work gave. All stop if one was asked to.
+        """What the processes' shares of some work gave.
+
+        All stop if one was asked to, and all have lost their engines if one has.
 
         Args:
           name: of the work, for errors.
           work: calls `leave_if_stopped` now and then; returns what `json` can hold.
         """
-        result, stopped = None, False
+        result, stopped, lost = None, False, ""
         try:
             result = work()
         except Stopped:
             stopped = True
-        told = self.hosts.gather(name, [stopped, result])
-        if any(is_stopped for is_stopped, _ in told):
+        except EnginesLostError as error:
+            if self.hosts.count == 1:
+                raise
+            lost = str(error) or "no engine is alive"
+        told = self.hosts.gather(name, [stopped, lost, result])
+        if any(is_stopped for is_stopped, *_ in told):
             raise Stopped
-        return [each for _, each in told]
+        if texts := [text for _, text, _ in told if text]:
+            raise EnginesLostError(texts[0])
+        return [each for *_, each in told]
 
     def leave_if_stopped(self) -> None:
         """Within a share: leaves it if any process was asked to stop, and lets the others know."""
@@ -97,6 +107,7 @@ class Together:
           path: of the file, which all processes see. name: for the progress.
         """
         hosts, shares = self.hosts, path.parent / f".{path.name}.parts"
+        self._check_shared(shares)
         mine = hosts.share(problems)
         progress = Progress(name, len(mine) * settings.num_samples, "samples", stream=hosts.stream)
 
@@ -115,3 +126,22 @@ class Together:
             merge_evaluation(parts, problems, path)
             shutil.rmtree(shares, ignore_errors=True)
         hosts.barrier("evaluation joined")
+
+    def _check_shared(self, folder: Path) -> None:
+        """Raises UserError on all unless all see a folder of the main process."""
+        token = self.hosts.broadcast("folder", secrets.token_hex(8))
+        mark = folder / token
+        if self.hosts.is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        self.hosts.barrier("folder made")
+        deadline = time.monotonic() + _LAG_SECS
+        while not mark.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        seen = self.hosts.gather("folder seen", mark.exists())
+        if not all(seen):
+            blind = [i for i, sees in enumerate(seen) if not sees]
+            raise UserError(
+                f"processes {blind} of {len(seen)} do not see '{folder.parent}' of process 0: all "
+                "need one shared directory (NFS, or a mounted bucket)"
+            )

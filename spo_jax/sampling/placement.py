@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding
 
+from spo_jax.models.attention import compiled_platform
 from spo_jax.models.caches import best_cache_type
 from spo_jax.models.transformer import (
     Params,
@@ -37,7 +38,7 @@ class Anywhere:
 
     def __init__(self, model: Transformer) -> None:
         self._model = model
-        self.cache_type = best_cache_type(jax.default_backend())
+        self.cache_type = best_cache_type(compiled_platform())
 
     def decode_params(self, params: Params) -> Params:
         """See `transformer.decode_params`."""

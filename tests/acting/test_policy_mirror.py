@@ -1,14 +1,18 @@
 """Published policies behind a URL: put, read, pruned, rewound."""
 
+import weakref
+
 import jax
 import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
 from spo_jax.acting.policies import Policies
 from spo_jax.acting.policy_mirror import MirroredPolicies, PolicyMirror
 from spo_jax.acting.policy_sources import PublishedPolicies
 from spo_jax.errors import UserError
 from spo_jax.models.testing import character_tokenizer, random_params, tiny_config
+from spo_jax.tokenizers import Tokenizer
 
 TOKENIZER = character_tokenizer("ab")
 CONFIG = tiny_config(
@@ -79,3 +83,42 @@ def test_a_failed_write_in_the_background_is_raised_at_the_next_publication(tmp_
 def test_fewer_than_three_versions_are_refused():
     with pytest.raises(UserError, match="at least 3 published policies must be kept, got keep=2"):
         PolicyMirror("memory://run", keep=2)
+
+
+@pytest.mark.parametrize("bucket", [True, False])
+def test_a_tokenizer_with_several_chat_templates_is_published(tmp_path, bucket):
+    """`transformers` keeps all but the first in a folder of their own."""
+    folder = tmp_path / "tokenizer"
+    TOKENIZER.save(folder)
+    backend = AutoTokenizer.from_pretrained(folder)
+    backend.chat_template = {"default": "{{ messages }}", "tool_use": "tools"}
+    tokenizer = Tokenizer(backend)
+    mirror = PolicyMirror("memory://templates" if bucket else str(tmp_path / "shared"))
+    policies = Policies(tmp_path / "policies", CONFIG, tokenizer, on_written=mirror.put)
+    policies.publish(params(1), 1)
+    names = {path.name for path in (tmp_path / "policies" / "1").rglob("*.jinja")}
+    assert "tool_use.jinja" in names
+    mirror.fetch(1, tmp_path / "fetched")
+    assert {path.name for path in (tmp_path / "fetched").rglob("*.jinja")} == names
+    assert_same(MirroredPolicies(mirror, CONFIG).load(1), params(1))
+
+
+def test_the_start_is_let_go_when_something_newer_is_read(tmp_path):
+    """Also where nothing was ever sampled with it."""
+
+    class Start:
+        pass
+
+    start = Start()
+    gone = weakref.ref(start)
+    mirror = PolicyMirror("memory://start")
+    policies = Policies(tmp_path / "policies", CONFIG, TOKENIZER, on_written=mirror.put)
+    read = MirroredPolicies(mirror, CONFIG)
+    source = PublishedPolicies(read, lambda: "again", lambda: "1", first=start)
+    del start
+    policies.publish(params(1), 1)
+    assert source.newest().version == 1
+    assert gone() is None
+    policies.rewind(0)
+    mirror.rewind(tmp_path, 0)
+    assert source.newest().params == "again"

@@ -202,6 +202,35 @@ ENTRY %main (a: f32[32,1024,8], b: s32[32,2], c: f32[32,8]) -> f32[32,1024,8] {
     assert program_costs(text, num_devices=1).hbm_bytes == 2 * 32 * 8 * 4 + 32 * 2 * 4
 
 
+def test_a_scatter_into_zeros_writes_all_of_them():
+    """As the gradient of an embedding may be made."""
+    text = """\
+HloModule m
+
+%add (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  %b = f32[] parameter(1)
+  ROOT %sum = f32[] add(%a, %b)
+}
+
+%fused (at: s32[32,1], new: f32[32,8]) -> f32[1024,8] {
+  %at = s32[32,1]{1,0} parameter(0)
+  %new = f32[32,8]{1,0} parameter(1)
+  %zero = f32[] constant(0)
+  %zeros = f32[1024,8]{1,0} broadcast(%zero), dimensions={}
+  ROOT %out = f32[1024,8]{1,0} scatter(%zeros, %at, %new), update_window_dims={1}, inserted_window_dims={0}, scatter_dims_to_operand_dims={0}, index_vector_dim=1, to_apply=%add
+}
+
+ENTRY %main (a: s32[32,1], b: f32[32,8]) -> f32[1024,8] {
+  %a = s32[32,1]{1,0} parameter(0)
+  %b = f32[32,8]{1,0} parameter(1)
+  ROOT %f = f32[1024,8]{1,0} fusion(%a, %b), kind=kLoop, calls=%fused
+}
+"""
+    read = 32 * 4 + 32 * 8 * 4
+    assert program_costs(text, num_devices=1).hbm_bytes == read + 1024 * 8 * 4
+
+
 def test_a_convolution_counts_the_taps_that_meet_an_input():
     """As TPUs write a product over heads: of 63 taps for every output, one meets an input."""
     text = """\

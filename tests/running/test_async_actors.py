@@ -2,6 +2,7 @@
 
 import collections
 import threading
+import types
 
 import jax
 import pytest
@@ -17,7 +18,7 @@ from spo_jax.running.actor_devices import check_shared_device, split_devices
 from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.configurables import CONFIGURABLES
 from spo_jax.running.session import Session
-from spo_jax.running.settings import ModelSource
+from spo_jax.running.settings import BatchSettings, ModelSource
 from spo_jax.running.stopping import ActorsLostError, Stopped, StopRequest
 from spo_jax.sharding import make_mesh
 from spo_jax.train import train
@@ -220,13 +221,32 @@ def test_a_process_keeps_devices_for_learning():
     assert split_devices(settings("remote")).learner == devices
     split = split_devices(settings(devices=2))
     assert (split.learner, split.actor) == (devices[:6], devices[6:])
-    assert len(split_devices(settings()).actor) == 1
+    assert split_devices(settings()).actor == devices[4:]  # half of them
     assert split_devices(settings(), devices[:1]).actor == ()
     with pytest.raises(UserError, match="devices=8 of ActorSettings must be below the 8 devices"):
         split_devices(settings(devices=8))
     with pytest.raises(UserError, match="cannot share 2 devices with the learner"):
         check_shared_device(settings(devices=0), make_mesh(data=2))
     check_shared_device(settings(devices=0), make_mesh(data=1))
+    chips = [types.SimpleNamespace(platform="tpu", process_index=i // 4, id=i) for i in range(8)]
+    with pytest.raises(
+        UserError, match=r"leave 2 chips of each of 2 hosts out .* use mode 'remote'"
+    ):
+        split_devices(settings(), chips)
+
+
+def test_threads_of_several_processes_share_the_problems_of_an_update():
+    batch, replay = BatchSettings(problems_per_update=16), ReplayConfig(offline_fraction=0.0)
+
+    def sizes(num_processes, **changes):
+        rounds = settings(**changes).rounds(batch, replay, 1, 1000, num_processes)
+        return rounds.num_problems, rounds.max_queued
+
+    assert sizes(1) == (16, 32)
+    assert sizes(4) == (4, 32)
+    assert sizes(3) == (6, 36)
+    assert sizes(4, problems_per_round=16) == (16, 128)
+    assert sizes(4, mode="remote") == (16, 32)
 
 
 @pytest.mark.parametrize(

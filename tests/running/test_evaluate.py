@@ -61,7 +61,7 @@ def test_devices_change_no_sample_and_a_finished_file_is_read(evaluated, tmp_pat
     rollouts = RolloutSettings(
         max_prompt_tokens=5, max_completion_tokens=6, num_slots=64, steps_per_call=6, tensor=2
     )
-    evaluated(tmp_path / "split.jsonl", devices=jax.devices()[:4], rollouts=rollouts)
+    evaluated(tmp_path / "split.jsonl", devices=jax.devices()[4:8], rollouts=rollouts)
     samples = of_each(tmp_path / "alone.jsonl")
     assert len(samples) == 7 * 4
     assert of_each(tmp_path / "split.jsonl") == samples

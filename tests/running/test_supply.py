@@ -9,6 +9,7 @@ import pytest
 from spo_jax.acting.policy_sources import Policy
 from spo_jax.acting.shared_files import SharedFiles
 from spo_jax.acting.signals import read_learner
+from spo_jax.errors import EnginesLostError
 from spo_jax.running.actor_settings import ActorSettings
 from spo_jax.running.hosts import Hosts
 from spo_jax.running.stopping import ActorsLostError, Stopped, StopRequest
@@ -198,6 +199,22 @@ def test_several_processes_draw_what_the_main_one_found(both, writer):
     assert outcomes == [["a", "b"]] * 2
     assert threads[0].status == threads[1].status
     assert (threads[1].status.queued_groups, threads[1].status.step) == (2, 3)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_engines_that_one_process_lost_end_the_wait_of_all(both, lost):
+    """Together, so that they can save together."""
+
+    def work(supply, host):
+        def check():
+            if host.index == lost:
+                raise EnginesLostError("away")
+
+        supply._thread.check = check
+        supply.provide(3)
+
+    outcomes, _ = both(work)
+    assert [(type(each), str(each)) for each in outcomes] == [(EnginesLostError, "away")] * 2
 
 
 @pytest.mark.parametrize("stopped", [0, 1])
