@@ -264,8 +264,8 @@ def _compile(
 def _temp_bytes(memory: Any, output_bytes: int) -> int:
     """What a program needs beyond its arguments and results.
 
-    For TPUs, `temp_size_in_bytes` of a program with a loop counts results, donated or not, once
-    more; the peak agrees with what the compiler assigns, but for fragmentation.
+    For TPUs, `temp_size_in_bytes` of a program with a loop counts some buffers more than once; the
+    peak agrees with what the compiler assigns, but for fragmentation.
     """
     if not memory.peak_memory_in_bytes:
         return memory.temp_size_in_bytes
