@@ -115,7 +115,7 @@ def cases() -> list[Case]:
         for place in range(3)
         for model, named in slices.items()
     ]
-    return list(dict.fromkeys(found + weak_small + sampled))
+    return list(dict.fromkeys(found + sampled + weak_small))
 
 
 def planned(case: Case) -> dict[str, Any]:

@@ -78,12 +78,19 @@ class Slice:
         return len({device.process_index for device in self.devices})
 
     def host_mesh(self, tensor: int = 1) -> Mesh:
-        """The sampler's mesh: the chips of the first host, as `placement.make_local_mesh` has it.
+        """The sampler's mesh: the chips of a host, as `placement.make_local_mesh` has it.
+
+        They are described alone: a host's chips do not count from 0 to 3 in every slice, and the
+        compiler knows only as many as a program uses.
 
         Raises:
           UserError: `tensor` does not divide the chips of a host.
         """
         devices = [device for device in self.devices if device.process_index == 0]
+        if self.hosts > 1:
+            box = "x".join(["2", "2", "1"][: self.chip.rank])
+            alone = named_slice(f"{self.chip.name}:{box}").devices
+            devices = list(alone) if len(alone) == len(devices) else devices
         if tensor < 1 or len(devices) % tensor:
             raise UserError(
                 f"RolloutSettings.tensor={tensor} of the sampler must divide the {len(devices)} "
