@@ -17,6 +17,7 @@ LAYERS = {
     "": 0,  # spo_jax/__init__.py
     "types": 0,
     "errors": 0,
+    "durable": 0,
     "objectives": 1,
     "models": 1,
     "tokenizers": 1,
