@@ -72,12 +72,13 @@ NARROW = {
     "objectives": {"errors"},
     "packing": {"types", "errors"},
     "judging": {"types", "errors"},
-    "trajectories": {"types", "errors"},
+    "trajectories": {"types", "errors", "durable"},
     "evaluation": {"types", "errors"},
     "problems": {"types", "errors", "tokenizers", "judging"},  # written solutions are verified
     "learning": {
         "types",
         "errors",
+        "durable",
         "objectives",
         "models",
         "packing",
