@@ -2,14 +2,13 @@
 
 import contextlib
 import dataclasses
-import functools
 import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import jax
 from jax.sharding import Mesh
@@ -166,15 +165,11 @@ def _policies(
     """What the actor's rounds are sampled with; for an engine, where it lies."""
     if engine is None:
         read = MirroredPolicies(mirror, sampling.model.config, mesh=mesh)
-        start = functools.partial(_start, policy, mesh)
-        return PublishedPolicies(read, start, attempt, first=sampling.params)
+        return PublishedPolicies(
+            read, lambda: load_source(policy, mesh).params, attempt, first=sampling.params
+        )
     found = PublishedDirectories(mirror, engine.policies_dir, attempt)
     return PublishedPolicies(found, lambda: found.load(0), attempt)
-
-
-def _start(policy: ModelSource, mesh: Mesh | None) -> Any:
-    """Parameters of version 0, read again."""
-    return load_source(policy, mesh).params
 
 
 class _LearnerView:

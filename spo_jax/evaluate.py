@@ -70,6 +70,7 @@ def evaluate_policy(
         settings = [output, policy, prompt, rollouts, evaluation, judge]
         asks = [str(each) for each in settings] + [problem.id for problem in chosen]
         hosts.check_same("evaluation", asks)
+        hosts.check_shared(path.parent)
         if not hosts.broadcast("evaluated", hosts.is_main and path.exists()):
             together = Together(hosts, stop or StopRequest())
             together.sample_evaluation(sampling.worker, sampling.params, chosen, evaluation, path)

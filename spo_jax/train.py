@@ -5,7 +5,6 @@ directory: the same command on the same directory goes on where it stopped, bit 
 """
 
 import contextlib
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -233,13 +232,8 @@ def _open(directory: RunDirectory, config: str, hosts: Hosts) -> None:
     """The main process claims the directory; the others must see it and want the same."""
     if hosts.is_main:
         directory.open(config)
-    if hosts.count > 1:
-        hosts.check_same("configuration", config)
-        token = hosts.broadcast("opened", secrets.token_hex(8))
-        if hosts.is_main:
-            directory.mark(token)
-        hosts.barrier("marked")
-        directory.check_mark(token)
+    hosts.check_same("configuration", config)
+    hosts.check_shared(directory.path)
 
 
 def _check(**settings: tuple[int, int]) -> None:

@@ -67,8 +67,7 @@ class PublishedPolicies:
       policies: reads the files.
       start: reads the parameters of version 0, which is never published.
       attempt: of the learner; after it changed, a version of the same number is read again.
-      first: what `start` would give, if it is at hand. Like all others, it is let go when another
-        is wanted.
+      first: what `start` would give, if it is at hand; let go like every other when one is read.
     """
 
     def __init__(
@@ -78,12 +77,13 @@ class PublishedPolicies:
         attempt: Callable[[], str | None],
         first: Any = None,
     ):
-        self._first = first
         self._policies = policies
         self._start = start
         self._attempt = attempt
         self._held: Policy | None = None
         self._held_of: tuple[int, str | None] | None = None
+        if first is not None:
+            self._held, self._held_of = Policy(0, first), (0, attempt())
 
     def newest(self) -> Policy:
         """The newest published policy; of one that is deleted while it is read, the one after.
@@ -97,13 +97,8 @@ class PublishedPolicies:
             if self._held is not None and self._held_of == wanted:
                 return self._held
             self._held = self._held_of = None  # its memory goes before the next one's comes
-            first, self._first = self._first, None
             try:
-                if version:
-                    first = None
-                    params = self._policies.load(version)
-                else:
-                    params = self._start() if first is None else first
+                params = self._policies.load(version) if version else self._start()
             except (UserError, OSError, SafetensorError):
                 if self._policies.latest() == version:
                     raise

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spo_jax.commands import gin_config
+from spo_jax.commands import distributed, gin_config
 
 if TYPE_CHECKING:
     from spo_jax.running.hosts import Hosts
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", required=True, help="JSON lines file of all samples; read if it exists"
     )
     gin_config.add_arguments(parser)
-    gin_config.add_distributed_arguments(parser)
+    distributed.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
 
 
@@ -45,14 +45,7 @@ def take_unknown(args: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    from spo_jax.running.hosts import HostsError, joined
-
-    try:
-        with joined(args.distributed, dead_after_secs=args.host_timeout_secs) as hosts:
-            return _run(args, hosts)
-    except HostsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return distributed.run(args, _run)
 
 
 def _run(args: argparse.Namespace, hosts: "Hosts") -> int:

@@ -39,21 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_distributed_arguments(parser: argparse.ArgumentParser) -> None:
-    """For commands that several processes can run together."""
-    parser.add_argument(
-        "--distributed",
-        action="store_true",
-        help="one of several processes that run this together; see docs/pods.md",
-    )
-    parser.add_argument(
-        "--host_timeout_secs",
-        type=float,
-        default=60.0,
-        help="without a sign of life, after which another process counts as dead (default 60)",
-    )
-
-
 def take_bindings(args: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
     """Moves `--gin.NAME=VALUE` from `unknown` to `args.gin_bindings`; returns what is left."""
     rest = []

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spo_jax.commands import gin_config
+from spo_jax.commands import distributed, gin_config
 from spo_jax.errors import EnginesLostError, FullDiskError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run_dir", required=True, help="directory of the run; resumed if it exists"
     )
-    gin_config.add_distributed_arguments(parser)
+    distributed.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -43,14 +43,7 @@ def take_unknown(args: argparse.Namespace, unknown: Sequence[str]) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    from spo_jax.running.hosts import HostsError, joined
-
-    try:
-        with joined(args.distributed, dead_after_secs=args.host_timeout_secs) as hosts:
-            return _run(args, hosts)
-    except HostsError as error:
-        print(f"error: {error}; the same command on all hosts goes on", file=sys.stderr)
-        return 1
+    return distributed.run(args, _run)
 
 
 def _run(args: argparse.Namespace, hosts: "Hosts") -> int:

@@ -4,7 +4,6 @@ A run is named by its directory. Starting it again goes on with it; starting ano
 configuration in it is refused, so that nothing is overwritten and no curve is a mixture.
 """
 
-import contextlib
 import fcntl
 import importlib.metadata
 import json
@@ -27,7 +26,6 @@ _OPERATIONAL = re.compile(
     r"|heartbeat_secs|dead_after_secs|poll_secs)\b|MeshShape\.|train\.mesh = @"
     r"|EngineSettings\.(base_urls|api_key_file|policies_dir|max_concurrent|num_tries|\w+_secs)\b"
 )
-_LAG_SECS = 30.0  # after which a network disk shows what another host wrote
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "transformers")
 
 
@@ -99,25 +97,6 @@ class RunDirectory:
         _write_whole(saved, config)
         with (self.path / "attempts.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(_attempt()) + "\n")
-
-    def mark(self, token: str) -> None:
-        """Leaves a word that other processes of the run must find."""
-        _write_whole(self.path / ".hosts", token)
-
-    def check_mark(self, token: str) -> None:
-        """Raises UserError unless the word is there: another disk than the main process's."""
-        found, deadline = "", time.monotonic() + _LAG_SECS
-        while True:
-            with contextlib.suppress(OSError):
-                found = (self.path / ".hosts").read_text(encoding="utf-8")
-            if found == token or time.monotonic() > deadline:
-                break
-            time.sleep(0.2)
-        if found != token:
-            raise UserError(
-                f"this process does not see the run_dir '{self.path}' of the main process; all "
-                "hosts of a run need one shared directory (NFS, or a mounted bucket)"
-            )
 
     def close(self) -> None:
         if self._lock is not None:

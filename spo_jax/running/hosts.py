@@ -10,10 +10,12 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TextIO, TypeVar
 
 import jax
@@ -28,6 +30,7 @@ _PREFIX = "spo_jax"
 _SLICE_SECS = 1.0  # between two looks at what has become of the others
 _BEAT_SECS = 2.0
 _GRACE_SECS = 10.0
+_LAG_SECS = 30.0  # after which a network disk shows what another host wrote
 _LOST_STATUS = 1
 _NOWHERE = open(os.devnull, "w")  # noqa: SIM115
 _VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
@@ -149,6 +152,27 @@ class Hosts:
             raise HostsError(
                 f"processes {others} of {self.count} have another {what} than process 0; all "
                 "must run the same command on the same code and see the same run directory"
+            )
+
+    def check_shared(self, folder: Path) -> None:
+        """Raises UserError on every process unless all see a folder that the main one sees."""
+        if self.count == 1:
+            return
+        mark = folder / f".seen-{self.broadcast('mark', secrets.token_hex(8))}"
+        if self.is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        self.barrier("marked")
+        deadline = time.monotonic() + _LAG_SECS
+        while not mark.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        seen = self.gather("mark seen", mark.exists())
+        if self.is_main:
+            mark.unlink()
+        if blind := [i for i, sees in enumerate(seen) if not sees]:
+            raise UserError(
+                f"processes {blind} of {self.count} do not see '{folder}' of process 0; all hosts "
+                "need one shared directory (NFS, or a mounted bucket)"
             )
 
     def announce_stop(self) -> None:

@@ -75,6 +75,7 @@ class RunParts:
       starts_at_reference: the policy's start is the reference.
       max_completion_tokens: longer answers are not learned from.
       rounds: of actors. is_async: whether they work beside the learner.
+      samples: whether training data is sampled in this process, which then holds a policy for it.
     """
 
     sampling: SamplingParts
@@ -103,6 +104,7 @@ class RunParts:
     max_completion_tokens: int
     rounds: RoundSettings
     is_async: bool
+    samples: bool
 
 
 def build_run_parts(
@@ -244,6 +246,7 @@ def build_run_parts(
         max_completion_tokens=rollouts.max_completion_tokens,
         rounds=rounds,
         is_async=actors.is_async,
+        samples=actors.mode != "remote",
     )
 
 

@@ -116,15 +116,22 @@ class Session:
             self._together.say(f"resumed after update {restored.step}")
         if self._hosts.is_main:
             add_offline_data(parts)
-        self._behavior = (
-            parts.policies.load(self._policy_version)
-            if self._policy_version
-            else parts.policies.start(parts.policies.placed(parts.sampling.params))
-        )
+        self._behavior = self._restored_behavior()
         self._place_reference()
         self.step = int(self.state.step)
         self._host_state = self._snapshot()
         return self.step
+
+    def _restored_behavior(self) -> Any:
+        """What is sampled with until something newer is published."""
+        policies, version = self._parts.policies, self._policy_version
+        if not self._parts.samples:
+            if version:
+                policies.check(version)  # actors will ask for it
+            return None
+        if version:
+            return policies.load(version)
+        return policies.start(policies.placed(self._parts.sampling.params))
 
     def _forget_lost_attempt(self, step: int, host_state: dict[str, Any]) -> None:
         """Removes what an attempt left that got further than the checkpoint.
@@ -177,7 +184,7 @@ class Session:
 
     @property
     def behavior(self) -> Policy:
-        """The policy that samplers are to use."""
+        """What samplers of this process are to use; no parameters where there are none."""
         return Policy(self._policy_version, self._behavior)
 
     def draw(self, problem_ids: Sequence[str]) -> tuple[list[DrawnGroup], dict[str, float]]:
@@ -244,9 +251,10 @@ class Session:
         """Gives the present policy to the sampler, and to whoever reads the run's policies."""
         self._pin()
         with self.clock("publishing"):
-            self._behavior = self._parts.policies.publish(
+            published = self._parts.policies.publish(
                 self.state.params, self.step, background=self._parts.is_async
             )
+        self._behavior = published if self._parts.samples else None
         self._policy_version = self.step
 
     def move_reference(self) -> None:

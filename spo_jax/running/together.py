@@ -1,6 +1,5 @@
 """What the processes of a run do together between its computations: share, agree, stop."""
 
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +8,7 @@ from typing import Any
 
 from spo_jax.acting.evaluator import EvaluationSettings, merge_evaluation, sample_evaluation
 from spo_jax.acting.rollouts import RolloutWorker
-from spo_jax.errors import EnginesLostError, UserError
+from spo_jax.errors import EnginesLostError
 from spo_jax.reporting.progress import Progress, say
 from spo_jax.running.hosts import Hosts
 from spo_jax.running.stopping import Stopped, StopRequest
@@ -107,7 +106,6 @@ class Together:
           path: of the file, which all processes see. name: for the progress.
         """
         hosts, shares = self.hosts, path.parent / f".{path.name}.parts"
-        self._check_shared(shares)
         mine = hosts.share(problems)
         progress = Progress(name, len(mine) * settings.num_samples, "samples", stream=hosts.stream)
 
@@ -126,22 +124,3 @@ class Together:
             merge_evaluation(parts, problems, path)
             shutil.rmtree(shares, ignore_errors=True)
         hosts.barrier("evaluation joined")
-
-    def _check_shared(self, folder: Path) -> None:
-        """Raises UserError on all unless all see a folder of the main process."""
-        token = self.hosts.broadcast("folder", secrets.token_hex(8))
-        mark = folder / token
-        if self.hosts.is_main:
-            folder.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-        self.hosts.barrier("folder made")
-        deadline = time.monotonic() + _LAG_SECS
-        while not mark.exists() and time.monotonic() < deadline:
-            time.sleep(0.2)
-        seen = self.hosts.gather("folder seen", mark.exists())
-        if not all(seen):
-            blind = [i for i, sees in enumerate(seen) if not sees]
-            raise UserError(
-                f"processes {blind} of {len(seen)} do not see '{folder.parent}' of process 0: all "
-                "need one shared directory (NFS, or a mounted bucket)"
-            )

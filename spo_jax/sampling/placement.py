@@ -36,9 +36,9 @@ class Anywhere:
     `cache_type` is what `empty_slots` makes, and what is to be prefilled.
     """
 
-    def __init__(self, model: Transformer) -> None:
+    def __init__(self, model: Transformer, platform: str | None = None) -> None:
         self._model = model
-        self.cache_type = best_cache_type(compiled_platform())
+        self.cache_type = best_cache_type(platform or compiled_platform())
 
     def decode_params(self, params: Params) -> Params:
         """See `transformer.decode_params`."""
@@ -57,8 +57,7 @@ class OnMesh(Anywhere):
     """Splits parameters and slots over a mesh from `make_mesh`, local to this host."""
 
     def __init__(self, model: Transformer, mesh: Mesh) -> None:
-        super().__init__(model)
-        self.cache_type = best_cache_type(mesh.devices.flat[0].platform)
+        super().__init__(model, mesh.devices.flat[0].platform)
         config = model.config
         self._mesh, self._axes = mesh, logical_axes(config)
         shapes = param_shapes(config)

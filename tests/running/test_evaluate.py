@@ -1,10 +1,9 @@
 """Evaluations outside a run: on several devices, by several processes, and by the command."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import jax
+import processes
 import pytest
 
 from spo_jax.acting.evaluator import EvaluationSettings
@@ -14,18 +13,6 @@ from spo_jax.evaluation import read_samples
 from spo_jax.running.configurables import CONFIGURABLES
 from spo_jax.running.settings import ModelSource, RolloutSettings
 from spo_jax.train import train
-
-HERE = Path(__file__).parent
-
-
-def _processes():
-    spec = importlib.util.spec_from_file_location("processes", HERE / "processes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-processes = _processes()
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +69,8 @@ def test_two_processes_share_the_problems(evaluated, tmp_path, uniform_checkpoin
         "--gin.EvaluationSettings.num_problems=7",
     ]
     log_dir = tmp_path / "logs"
-    started = processes.start(command, 2, log_dir, cache_dir=tmp_path / "cache")
-    assert processes.wait(started, timeout=240) == [0, 0], processes.logs(log_dir)
+    running = processes.start(command, 2, log_dir, cache_dir=tmp_path / "cache")
+    processes.finish((running, log_dir))
     alone = evaluated(tmp_path / "alone.jsonl", devices=jax.devices()[:1])
     (line,) = [
         line for line in (log_dir / "process0.log").read_text().splitlines() if line.startswith("{")

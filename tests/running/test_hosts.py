@@ -3,9 +3,9 @@
 import threading
 import time
 
-import jax
 import numpy as np
 import pytest
+from coordination import Service
 
 from spo_jax.acting.evaluator import merge_evaluation
 from spo_jax.errors import UserError
@@ -17,35 +17,6 @@ from spo_jax.running.together import Together
 from spo_jax.running.writers import is_writer_of_run, next_generation, saved_writers, writer_id
 from spo_jax.trajectories import TrajectoryStore, Watermark
 from spo_jax.types import Problem, Trajectory
-
-
-class Service:
-    """The coordination service's keys, in memory."""
-
-    def __init__(self):
-        self.values: dict[str, str] = {}
-        self.changed = threading.Condition()
-
-    def key_value_set(self, key, value, allow_overwrite=False):
-        with self.changed:
-            if key in self.values and not allow_overwrite:
-                raise jax.errors.JaxRuntimeError(f"ALREADY_EXISTS: {key}")
-            self.values[key] = value
-            self.changed.notify_all()
-
-    def blocking_key_value_get(self, key, timeout_in_ms):
-        with self.changed:
-            if not self.changed.wait_for(lambda: key in self.values, timeout_in_ms / 1000):
-                raise jax.errors.JaxRuntimeError(f"DEADLINE_EXCEEDED: {key}")
-            return self.values[key]
-
-    def key_value_dir_get(self, key):
-        with self.changed:
-            return [item for item in self.values.items() if item[0].startswith(key)]
-
-    def key_value_delete(self, key):
-        with self.changed:
-            self.values = {k: v for k, v in self.values.items() if not k.startswith(key)}
 
 
 @pytest.fixture
@@ -311,3 +282,18 @@ def test_shares_of_an_evaluation_are_joined_in_the_order_of_the_problems(tmp_pat
     merge_evaluation([tmp_path / "0.jsonl", tmp_path / "1.jsonl"], problems, tmp_path / "all.jsonl")
     joined_samples = [(s["problem_id"], s["n"]) for s in read_samples(tmp_path / "all.jsonl")]
     assert joined_samples == [(name, n) for name in "abcd" for n in range(2)]
+
+
+def test_a_folder_that_some_do_not_see_is_refused_by_all(together, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_LAG_SECS", 0.3)
+    for host in range(3):
+        (tmp_path / f"disk{host}").mkdir()
+
+    def work(host):
+        host.check_shared(tmp_path / "disk0")
+        host.check_shared(tmp_path / f"disk{host.index % 2}")
+
+    errors = together(work)
+    assert not list((tmp_path / "disk0").iterdir())
+    assert [type(error) for error in errors] == [UserError] * 3
+    assert "processes [1] of 3 do not see" in str(errors[0])

@@ -5,6 +5,7 @@ import threading
 import types
 
 import pytest
+from coordination import Service
 
 from spo_jax.acting.policy_sources import Policy
 from spo_jax.acting.shared_files import SharedFiles
@@ -114,31 +115,6 @@ def test_a_learner_that_nobody_samples_for_gives_up(tmp_path):
     supply, _ = make_supply(tmp_path, wait_limit_secs=0.01)
     with pytest.raises(ActorsLostError, match="no actor was alive for 0s"):
         supply.provide(3)
-
-
-class Service:
-    """The coordination service's keys, in memory, for processes that never fail."""
-
-    def __init__(self):
-        self.values = {}
-        self.changed = threading.Condition()
-
-    def key_value_set(self, key, value, allow_overwrite=False):
-        with self.changed:
-            self.values[key] = value
-            self.changed.notify_all()
-
-    def blocking_key_value_get(self, key, timeout_in_ms):
-        with self.changed:
-            assert self.changed.wait_for(lambda: key in self.values, 30)
-            return self.values[key]
-
-    def key_value_dir_get(self, key):
-        with self.changed:
-            return [item for item in self.values.items() if item[0].startswith(key)]
-
-    def key_value_delete(self, key):
-        pass
 
 
 class Told:

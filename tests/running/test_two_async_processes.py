@@ -4,35 +4,22 @@ pytest -m slow tests/running/test_two_async_processes.py
 """
 
 import collections
-import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
+import processes
 import pyarrow.parquet as pq
 import pytest
 
 from spo_jax.reporting.metrics import read_metrics
 from spo_jax.trajectories import TrajectoryStore
 
-HERE = Path(__file__).parent
 PER_UPDATE = 16 * 8  # samples
 
 pytestmark = pytest.mark.slow
-
-
-def _processes():
-    spec = importlib.util.spec_from_file_location("processes", HERE / "processes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-processes = _processes()
 
 
 @pytest.fixture
@@ -40,45 +27,23 @@ def learner(tmp_path, uniform_checkpoint):
     """Starts the two processes of the run's learner: four devices each."""
 
     def start(num_updates, *more):
-        command = [
-            *("-m", "spo_jax.main", "train", "--distributed", "--host_timeout_secs=20"),
-            f"--gin_file={processes.ROOT / 'configs' / 'runs' / 'tiny_task.gin'}",
-            f"--run_dir={tmp_path / 'run'}",
-            f"--gin.ModelSource.path='{uniform_checkpoint}'",
+        bindings = [
             f"--gin.train.num_updates={num_updates}",
             "--gin.train.checkpoint_every=3",
-            "--gin.train.policy_sync_every=2",
-            "--gin.train.mesh=@MeshShape()",
-            "--gin.MeshShape.fsdp=2",
-            "--gin.EvaluationSettings.num_samples=10",
             "--gin.train.actors=@ActorSettings()",
             "--gin.ActorSettings.heartbeat_secs=0.5",
             "--gin.ActorSettings.dead_after_secs=10.0",
             "--gin.ActorSettings.poll_secs=0.05",
-            *more,
         ]
-        log_dir = tmp_path / f"logs.{time.monotonic_ns()}"
-        return processes.start(command, 2, log_dir, cache_dir=tmp_path / "cache"), log_dir
+        return processes.start_train(
+            [*bindings, *more],
+            2,
+            tmp_path / "run",
+            uniform_checkpoint,
+            cache_dir=tmp_path / "cache",
+        )
 
     return start
-
-
-def wait_for_updates(started, run_dir, count):
-    running, log_dir = started
-    while len(read_metrics(run_dir, "train")) < count:
-        assert all(process.poll() is None for process in running), processes.logs(log_dir)
-        time.sleep(0.05)
-
-
-def finish(started):
-    running, log_dir = started
-    assert processes.wait(running, timeout=300) == [0, 0], processes.logs(log_dir)
-
-
-def kill(started):
-    for process in started[0]:
-        process.send_signal(signal.SIGKILL)
-    processes.wait(started[0])
 
 
 def sampled(run_dir):
@@ -101,10 +66,10 @@ def test_every_process_has_an_actor_thread(learner, tmp_path):
     run_dir = tmp_path / "run"
     mode = ("--gin.ActorSettings.mode='thread'", "--gin.ActorSettings.devices=2")
     started = learner(8, *mode)
-    wait_for_updates(started, run_dir, 4)
-    kill(started)
+    processes.wait_for_updates(started, run_dir, 4)
+    processes.kill(started)
     before = {t.trajectory_id for t in sampled(run_dir)}
-    finish(learner(8, *mode))
+    processes.finish(learner(8, *mode))
     assert before <= {t.trajectory_id for t in sampled(run_dir)}
     assert_drawn_once(run_dir, 8)
     for name in ("thread0", "thread1"):
@@ -146,12 +111,12 @@ def test_actors_elsewhere_feed_two_processes(learner, tmp_path):
     started = learner(8, *mode)
     actors = [actor("a0"), actor("a1")]
     try:
-        wait_for_updates(started, run_dir, 3)
+        processes.wait_for_updates(started, run_dir, 3)
         actors[0].send_signal(signal.SIGKILL)
         actors[0].wait()
-        wait_for_updates(started, run_dir, 5)
+        processes.wait_for_updates(started, run_dir, 5)
         actors[0] = actor("a0")
-        finish(started)
+        processes.finish(started)
         texts = [path.read_text()[-3000:] for path in sorted(tmp_path.glob("a*.log"))]
         assert [process.wait(60) for process in actors] == [0, 0], texts
     finally:

@@ -1,27 +1,15 @@
 """The short form of `test_two_processes.py`: what two processes do together with their devices."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import jax
 import numpy as np
+import processes
 import pytest
+import two_learners
 
 from spo_jax.models import load_pretrained
 from spo_jax.running.hosts import Hosts
-
-HERE = Path(__file__).parent
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-processes, two_learners = load("processes"), load("two_learners")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +18,7 @@ def outcomes(tmp_path_factory):
     shared, alone = (tmp_path_factory.mktemp(name) for name in ("shared", "alone"))
     cache = tmp_path_factory.mktemp("cache")
     log_dir = shared / "logs"
-    command = [str(HERE / "two_learners.py"), str(shared)]
+    command = [two_learners.__file__, str(shared)]
     started = processes.start(command, 2, log_dir, cache_dir=cache)
     theirs_alone = two_learners.work(Hosts(), alone)
     assert processes.wait(started, timeout=240) == [0, 0], processes.logs(log_dir)

@@ -4,19 +4,16 @@ The whole command on loopback, with Gloo between the processes; minutes:
 `pytest -m slow tests/running/test_two_processes.py`. The short form is `test_two_learners.py`.
 """
 
-import importlib.util
 import re
 import signal
-import time
-from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 
 from spo_jax.reporting.metrics import read_metrics
 from spo_jax.trajectories import TrajectoryStore
 
-HERE = Path(__file__).parent
 NUM_UPDATES = 6
 # Of 1e-6 in float32 sums that are added up in another order, six Adam steps of 5e-3 make more.
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
@@ -26,66 +23,25 @@ EXACT = ("sampling/reward_mean", "sampling/completion_tokens", "policy/version",
 pytestmark = pytest.mark.slow
 
 
-def _processes():
-    spec = importlib.util.spec_from_file_location("processes", HERE / "processes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-processes = _processes()
-
-
 @pytest.fixture(scope="module")
 def launch(tmp_path_factory, uniform_checkpoint):
     """Starts the tiny task in so many processes; one process has eight devices, two have four."""
     cache_dir = tmp_path_factory.mktemp("cache")
 
     def start(run_dir, num_processes, *more, num_updates=NUM_UPDATES):
-        command = [
-            *("-m", "spo_jax.main", "train", "--distributed", "--host_timeout_secs=20"),
-            f"--gin_file={processes.ROOT / 'configs' / 'runs' / 'tiny_task.gin'}",
-            f"--run_dir={run_dir}",
-            f"--gin.ModelSource.path='{uniform_checkpoint}'",
-            f"--gin.train.num_updates={num_updates}",
-            "--gin.train.checkpoint_every=2",
-            "--gin.train.policy_sync_every=2",
-            "--gin.train.mesh=@MeshShape()",
-            "--gin.MeshShape.fsdp=2",
-            "--gin.EvaluationSettings.num_samples=10",
-            *more,
-        ]
-        log_dir = run_dir.parent / f"logs{num_processes}.{time.monotonic_ns()}"
-        return processes.start(command, num_processes, log_dir, cache_dir=cache_dir), log_dir
+        bindings = [f"--gin.train.num_updates={num_updates}", "--gin.train.checkpoint_every=2"]
+        return processes.start_train(
+            [*bindings, *more], num_processes, run_dir, uniform_checkpoint, cache_dir=cache_dir
+        )
 
     return start
-
-
-def finish(started):
-    running, log_dir = started
-    assert processes.wait(running) == [0] * len(running), processes.logs(log_dir)
-
-
-def wait_for_updates(started, run_dir, count):
-    """Until so many updates have a line in the metrics file."""
-    running, log_dir = started
-    metrics = run_dir / "metrics.jsonl"
-    while not metrics.exists() or metrics.read_bytes().count(b'"kind": "train"') < count:
-        assert all(process.poll() is None for process in running), processes.logs(log_dir)
-        time.sleep(0.02)
-
-
-def kill(started):
-    for process in started[0]:
-        process.send_signal(signal.SIGKILL)
-    processes.wait(started[0])
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, launch):
     """The run of one process that nobody interrupted."""
     run_dir = tmp_path_factory.mktemp("whole") / "run"  # the name is part of every id
-    finish(launch(run_dir, 1))
+    processes.finish(launch(run_dir, 1))
     return run_dir
 
 
@@ -112,7 +68,7 @@ def assert_same_run(left, right):
 
 
 def test_two_processes_give_the_numbers_of_one(launch, whole, tmp_path):
-    finish(launch(tmp_path / "run", 2))
+    processes.finish(launch(tmp_path / "run", 2))
     assert_same_run(tmp_path / "run", whole)
     writers = {path.name for path in (tmp_path / "run" / "trajectories").iterdir()}
     assert writers == {"main-0-0of2", "main-0-1of2"}
@@ -125,11 +81,11 @@ def test_killed_run_goes_on_with_another_number_of_processes(
     """Update 3 is past the checkpoint of update 2: what it collected is collected again."""
     run_dir = tmp_path / "run"
     started = launch(run_dir, before)
-    wait_for_updates(started, run_dir, 3)
-    kill(started)
+    processes.wait_for_updates(started, run_dir, 3)
+    processes.kill(started)
     saved = sorted(path.name for path in (run_dir / "checkpoints").glob("*/manifest.json"))
     assert saved, "killed before the first checkpoint"
-    finish(launch(run_dir, after))
+    processes.finish(launch(run_dir, after))
     assert_same_run(run_dir, whole)
 
 
@@ -138,12 +94,12 @@ def test_killed_run_of_two_processes_goes_on_bit_for_bit(launch, tmp_path):
     whole, killed = tmp_path / "whole" / "run", tmp_path / "killed" / "run"
     for run_dir in (whole, killed):
         run_dir.parent.mkdir()
-    finish(launch(whole, 2))
+    processes.finish(launch(whole, 2))
     started = launch(killed, 2)
-    wait_for_updates(started, killed, 3)
-    kill(started)
+    processes.wait_for_updates(started, killed, 3)
+    processes.kill(started)
     assert list((killed / "checkpoints").glob("*/manifest.json"))
-    finish(launch(killed, 2))
+    processes.finish(launch(killed, 2))
     assert trajectories(killed) == trajectories(whole)
     records = [
         [{k: v for k, v in r.items() if not k.startswith("time")} for r in read_metrics(d, "train")]
@@ -169,14 +125,14 @@ def test_the_others_end_with_an_error_when_a_process_dies(
     launch, tmp_path, victim, statuses, message
 ):
     started = launch(tmp_path / "run", 2, num_updates=1000)
-    wait_for_updates(started, tmp_path / "run", 1)
+    processes.wait_for_updates(started, tmp_path / "run", 1)
     running, log_dir = started
     running[victim].send_signal(signal.SIGKILL)
     survivor = 1 - victim
     try:
         assert running[survivor].wait(timeout=90) in statuses, processes.logs(log_dir)
     finally:
-        kill(started)
+        processes.kill(started)
     said = (log_dir / f"process{survivor}.log").read_text()
     assert re.search(message, said), said[-4000:]
 
@@ -184,7 +140,7 @@ def test_the_others_end_with_an_error_when_a_process_dies(
 def test_sigterm_of_one_process_stops_all_after_the_same_update(launch, tmp_path):
     run_dir = tmp_path / "run"
     started = launch(run_dir, 2, "--gin.train.checkpoint_every=1000", num_updates=1000)
-    wait_for_updates(started, run_dir, 1)
+    processes.wait_for_updates(started, run_dir, 1)
     started[0][1].send_signal(signal.SIGTERM)
     assert processes.wait(started[0], timeout=120) == [130, 130], processes.logs(started[1])
     (checkpoint,) = (run_dir / "checkpoints").iterdir()

@@ -23,15 +23,24 @@ def params(model):
 
 
 @pytest.fixture(scope="session")
-def sampler(model):
-    """Awkward on purpose: few slots, chunks shorter than prompts, several looks per sample."""
-    return Sampler(
-        model,
-        eos_ids=(END,),
-        num_slots=5,
-        max_prompt_tokens=20,
-        max_completion_tokens=24,
-        steps_per_call=7,
-        prefill_batch=3,
-        prefill_chunk=8,
-    )
+def make_sampler(model):
+    """Awkward on purpose: chunks shorter than prompts, several looks per sample."""
+
+    def make(num_slots, **changes):
+        sizes = {"steps_per_call": 7, "prefill_batch": 3, "prefill_chunk": 8}
+        return Sampler(
+            model,
+            eos_ids=(END,),
+            num_slots=num_slots,
+            max_prompt_tokens=20,
+            max_completion_tokens=24,
+            **(sizes | changes),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sampler(make_sampler):
+    """Few slots, so that samples wait for one."""
+    return make_sampler(5)

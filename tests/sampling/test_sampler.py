@@ -111,18 +111,9 @@ def test_finish_reasons_and_limits(sampler, params):
 
 
 def test_a_sample_does_not_depend_on_slot_neighbours_or_call_shape(
-    model, params, requests, completions
+    make_sampler, params, requests, completions
 ):
-    other = Sampler(
-        model,
-        eos_ids=(END,),
-        num_slots=16,
-        max_prompt_tokens=20,
-        max_completion_tokens=24,
-        steps_per_call=24,
-        prefill_batch=1,
-        prefill_chunk=20,
-    )
+    other = make_sampler(16, steps_per_call=24, prefill_batch=1, prefill_chunk=20)
     reordered = other.sample_all(params, requests[::-1])[::-1]
     for one, two in zip(flat(completions), flat(reordered), strict=True):
         assert one.seed == two.seed
@@ -197,18 +188,8 @@ def test_nothing_asked_gives_nothing(sampler, params):
     assert sampler.sample_all(params, requests_for([[5]], samples=0)) == [[]]
 
 
-def test_prompt_buckets_change_no_sample(model, params, requests, completions):
-    bucketed = Sampler(
-        model,
-        eos_ids=(END,),
-        num_slots=5,
-        max_prompt_tokens=20,
-        max_completion_tokens=24,
-        steps_per_call=7,
-        prompt_buckets=(8,),
-        prefill_batch=3,
-        prefill_chunk=8,
-    )
+def test_prompt_buckets_change_no_sample(make_sampler, params, requests, completions):
+    bucketed = make_sampler(5, prompt_buckets=(8,))
     assert bucketed.padded_prompt_tokens(8) == 8
     assert bucketed.padded_prompt_tokens(9) == 24
     short = [1, 3]  # prompts of 8 and 3 tokens
@@ -219,19 +200,9 @@ def test_prompt_buckets_change_no_sample(model, params, requests, completions):
 
 
 @pytest.fixture(scope="module")
-def on_four_devices(model):
+def on_four_devices(make_sampler):
     """Four slots on each half of the devices, and one key-value head on each half of those."""
-    return Sampler(
-        model,
-        eos_ids=(END,),
-        num_slots=8,
-        max_prompt_tokens=20,
-        max_completion_tokens=24,
-        steps_per_call=7,
-        prefill_batch=3,
-        prefill_chunk=8,
-        mesh=make_mesh(data=2, tensor=2),
-    )
+    return make_sampler(8, mesh=make_mesh(data=2, tensor=2))
 
 
 def test_a_mesh_changes_no_sample(on_four_devices, sampler, params, requests, completions):
@@ -265,20 +236,10 @@ def test_a_mesh_splits_the_cache_and_compiles_once(on_four_devices, params, requ
 
 @pytest.mark.parametrize("shape", [None, {"data": 2, "tensor": 2}], ids=["alone", "mesh"])
 def test_the_cache_of_tpus_changes_no_sample(
-    model, params, requests, completions, shape, monkeypatch
+    make_sampler, params, requests, completions, shape, monkeypatch
 ):
     monkeypatch.setattr(placement, "best_cache_type", lambda platform: best_cache_type("tpu"))
-    sampler = Sampler(
-        model,
-        eos_ids=(END,),
-        num_slots=8,
-        max_prompt_tokens=20,
-        max_completion_tokens=24,
-        steps_per_call=7,
-        prefill_batch=3,
-        prefill_chunk=8,
-        mesh=None if shape is None else make_mesh(**shape),
-    )
+    sampler = make_sampler(8, mesh=None if shape is None else make_mesh(**shape))
     (keys, values), *_ = sampler.placement.empty_slots(8, 32, "float32").cache
     assert keys.shape == values.shape == (8, 32, 2, 8)  # [B, S, K, H]
     parts = {shard.data.shape for shard in keys.addressable_shards}
@@ -293,18 +254,8 @@ def test_the_cache_of_tpus_changes_no_sample(
 @pytest.mark.parametrize(
     "shape", [{"data": 4, "fsdp": 2}, {"fsdp": 2, "sequence": 2, "tensor": 2}, {"tensor": 8}]
 )
-def test_other_meshes_change_no_sample(model, params, requests, completions, shape):
-    sharded = Sampler(
-        model,
-        eos_ids=(END,),
-        num_slots=8,
-        max_prompt_tokens=20,
-        max_completion_tokens=24,
-        steps_per_call=7,
-        prefill_batch=3,
-        prefill_chunk=8,
-        mesh=make_mesh(**shape),
-    )
+def test_other_meshes_change_no_sample(make_sampler, params, requests, completions, shape):
+    sharded = make_sampler(8, mesh=make_mesh(**shape))
     again = sharded.sample_all(params, requests)
     for one, two in zip(flat(completions), flat(again), strict=True):
         np.testing.assert_array_equal(one.tokens, two.tokens)
