@@ -19,6 +19,7 @@ from spo_jax.planning.programs import Compiled, Plan, Resident, _out_of_memory
 from spo_jax.planning.report import format_plan, format_trials
 from spo_jax.planning.topology import GIB, parse_topology
 from spo_jax.planning.verdict import Efficiency, Planned, as_dict
+from spo_jax.sharding import make_mesh
 
 
 @pytest.mark.parametrize(
@@ -345,3 +346,12 @@ def num_parameters(config):
     from spo_jax.models import param_shapes
 
     return sum(leaf.size for leaf in tree.leaves(param_shapes(config))) / 1e9
+
+
+@needs_compiler
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_chips_of_a_host_that_form_no_box_make_a_mesh(count):
+    """What an actor's thread leaves to the learner on a TPU host."""
+    devices = topology.named_slice("v5e:2x2").devices[:count]
+    mesh = make_mesh(fsdp=count, devices=devices)
+    assert sorted(d.id for d in mesh.devices.flat) == [d.id for d in devices]
