@@ -42,7 +42,7 @@ class HeadsFirst(NamedTuple):
             values=self.values.at[rows, :, positions_BT, :].set(values, mode="drop"),
         )
 
-    def heads_first(self) -> "HeadsFirst":
+    def heads_first(self, head_dim: int) -> "HeadsFirst":
         return self
 
 
@@ -78,17 +78,64 @@ class TokensFirst(NamedTuple):
             values=self.values.at[rows, positions_BT].set(values, mode="drop"),
         )
 
-    def heads_first(self) -> HeadsFirst:
+    def heads_first(self, head_dim: int) -> HeadsFirst:
         """The same keys and values; within a compiled program no copy need be made."""
         return HeadsFirst(self.keys.transpose(0, 2, 3, 1), self.values.transpose(0, 2, 1, 3))
 
 
-LayerCache = HeadsFirst | TokensFirst
-CacheType = type[HeadsFirst] | type[TokensFirst]
+class HeadsTogether(NamedTuple):
+    """Keys and values [B, S, K H]: the heads of a token side by side.
+
+    TPUs lay the last axis of an array out in whole lanes of 128: heads of 64 on an axis of their
+    own take twice their room.
+    """
+
+    keys: jax.Array
+    values: jax.Array
+
+    @classmethod
+    def empty(cls, shape_BSKH: tuple[int, int, int, int], dtype: str) -> Self:
+        B, S, K, H = shape_BSKH
+        return cls(jnp.zeros((B, S, K * H), dtype), jnp.zeros((B, S, K * H), dtype))
+
+    @staticmethod
+    def axes(heads: str) -> tuple[str | None, ...]:
+        """As of `HeadsFirst`."""
+        return ("batch", None, heads)
+
+    @property
+    def length(self) -> int:
+        return self.keys.shape[1]
+
+    def written(self, k_BTKH: jax.Array, v_BTKH: jax.Array, positions_BT: jax.Array) -> Self:
+        """As of `HeadsFirst`."""
+        rows = jnp.arange(k_BTKH.shape[0])[:, None]
+        shape = (*k_BTKH.shape[:2], -1)
+        keys = k_BTKH.astype(self.keys.dtype).reshape(shape)
+        values = v_BTKH.astype(self.values.dtype).reshape(shape)
+        return type(self)(
+            keys=self.keys.at[rows, positions_BT].set(keys, mode="drop"),
+            values=self.values.at[rows, positions_BT].set(values, mode="drop"),
+        )
+
+    def heads_first(self, head_dim: int) -> HeadsFirst:
+        """The same keys and values, laid out anew."""
+        shape = (*self.keys.shape[:2], -1, head_dim)
+        return TokensFirst(self.keys.reshape(shape), self.values.reshape(shape)).heads_first(
+            head_dim
+        )
+
+
+LayerCache = HeadsFirst | TokensFirst | HeadsTogether
+CacheType = type[HeadsFirst] | type[TokensFirst] | type[HeadsTogether]
 # One per layer. Axis 0 of every leaf is the batch.
 Cache = tuple[LayerCache, ...]
 
+_TPU_LANES = 128
 
-def best_cache_type(platform: str) -> CacheType:
-    """The order of a platform: 'tpu', 'gpu' or 'cpu'."""
-    return TokensFirst if platform == "tpu" else HeadsFirst
+
+def best_cache_type(platform: str, head_dim: int) -> CacheType:
+    """The order of a platform, 'tpu', 'gpu' or 'cpu', for heads of a size."""
+    if platform != "tpu":
+        return HeadsFirst
+    return HeadsTogether if head_dim % _TPU_LANES else TokensFirst

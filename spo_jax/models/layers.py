@@ -134,7 +134,7 @@ class Attention(nn.Module):
         else:
             assert inputs.positions is not None and inputs.mask is not None
             cache = cache.written(k, v, inputs.positions)
-            out = attend(q, cache.heads_first(), inputs.mask, scale=scale, soft_cap=soft_cap)
+            out = attend(q, cache, inputs.mask, scale=scale, soft_cap=soft_cap)
         axes = ("heads", "head_dim", "embed")
         heads = (c.num_heads, c.head_dim)
         out = Projection(c, heads, (c.embed_dim,), axes, c.output_bias, name="output")(out)

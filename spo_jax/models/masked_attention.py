@@ -8,7 +8,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from spo_jax.models.caches import HeadsFirst
+from spo_jax.models.caches import HeadsTogether, LayerCache
+from spo_jax.sharding import num_parts
 
 _MASKED = -1e30
 
@@ -37,7 +38,7 @@ def row_mask(
 
 def attend(
     q_BTNH: jax.Array,
-    cache: HeadsFirst,
+    cache: LayerCache,
     mask_BTS: jax.Array,
     *,
     scale: float,
@@ -47,23 +48,55 @@ def attend(
 
     A query that may attend to nothing averages all values: meaningless but finite.
     """
+    q_BTNH = q_BTNH * jnp.asarray(scale, q_BTNH.dtype)
+    if isinstance(cache, HeadsTogether) and q_BTNH.shape[1] == 1:
+        return _attend_together(q_BTNH, cache, mask_BTS, soft_cap)
     B, T, N, H = q_BTNH.shape
-    K = cache.keys.shape[1]
+    keys_BKHS, values_BKSH = cache.heads_first(H)
+    K = keys_BKHS.shape[1]
     # Queries of one key-value head lie together, so both products are plain batched matmuls.
     q_BKMH = q_BTNH.reshape(B, T, K, N // K, H).transpose(0, 2, 1, 3, 4).reshape(B, K, -1, H)
     scores = jnp.einsum(
         "bkmh,bkhs->bkms",
-        q_BKMH * jnp.asarray(scale, q_BKMH.dtype),
-        cache.keys.astype(q_BKMH.dtype),
+        q_BKMH,
+        keys_BKHS.astype(q_BKMH.dtype),
         preferred_element_type=jnp.float32,
+    ).reshape(B, K, T, N // K, -1)
+    weights = _weights(scores, mask_BTS[:, None, :, None, :], soft_cap)
+    weights = weights.astype(q_BTNH.dtype).reshape(B, K, T * (N // K), -1)
+    out = jnp.einsum("bkms,bksh->bkmh", weights, values_BKSH.astype(q_BTNH.dtype))
+    return out.reshape(B, K, T, N // K, H).transpose(0, 2, 1, 3, 4).reshape(B, T, N, H)
+
+
+def _attend_together(
+    q_B1NH: jax.Array, cache: HeadsTogether, mask_B1S: jax.Array, soft_cap: float | None
+) -> jax.Array:
+    """Of one token of each sequence, without taking the heads of its keys and values apart.
+
+    A query meets the keys of all heads on its device, zeros in the place of others' (and its
+    output is cut out of as many): more operations, but a decoding step waits for memory.
+    """
+    B, _, N, H = q_B1NH.shape
+    P = num_parts("activation_kv_heads")  # C below: what one part has of keys and values
+    keys_BSPC, values_BSPC = (x.astype(q_B1NH.dtype).reshape(B, cache.length, P, -1) for x in cache)
+    K = keys_BSPC.shape[-1] // H
+    own_KK = jnp.eye(K, dtype=q_B1NH.dtype)
+    q_BPKGH = q_B1NH.reshape(B, P, K, -1, H)
+    q_BPMC = jnp.einsum("bpkgh,kj->bpkgjh", q_BPKGH, own_KK).reshape(B, P, N // P, K * H)
+    scores_BPMS = jnp.einsum(
+        "bpmc,bspc->bpms", q_BPMC, keys_BSPC, preferred_element_type=jnp.float32
     )
+    weights_BPMS = _weights(scores_BPMS, mask_B1S[:, None], soft_cap).astype(q_B1NH.dtype)
+    out_BPMC = jnp.einsum("bpms,bspc->bpmc", weights_BPMS, values_BSPC)
+    out_BPKGJH = out_BPMC.reshape(B, P, K, -1, K, H)
+    return jnp.einsum("bpkgjh,kj->bpkgh", out_BPKGJH, own_KK).reshape(B, 1, N, H)
+
+
+def _weights(scores: jax.Array, mask: jax.Array, soft_cap: float | None) -> jax.Array:
+    """Softmax over the last axis of float32 scores, where the mask allows it."""
     if soft_cap is not None:
         scores = soft_cap * jnp.tanh(scores / soft_cap)
-    scores = scores.reshape(B, K, T, N // K, -1)
-    scores = jnp.where(mask_BTS[:, None, :, None, :], scores, _MASKED)
-    weights = jax.nn.softmax(scores, axis=-1).astype(q_BTNH.dtype).reshape(B, K, T * (N // K), -1)
-    out = jnp.einsum("bkms,bksh->bkmh", weights, cache.values.astype(q_BTNH.dtype))
-    return out.reshape(B, K, T, N // K, H).transpose(0, 2, 1, 3, 4).reshape(B, T, N, H)
+    return jax.nn.softmax(jnp.where(mask, scores, _MASKED), axis=-1)
 
 
 def cudnn_attention(

@@ -183,7 +183,9 @@ class Transformer(nn.Module):
         c = self.config
         # Each device looks up its columns for the rows of all, then columns are traded for rows.
         table = nn.with_logical_constraint(self.embedding, ("vocab", "lookup_embed"))
-        tokens_BT = nn.with_logical_constraint(tokens_BT, ("lookup_batch", "length"))
+        # In two steps, for want of one that the partitioner knows: split rows, then gather them.
+        for batch in ("batch", "lookup_batch"):
+            tokens_BT = nn.with_logical_constraint(tokens_BT, (batch, "length"))
         x_BTD = jnp.take(table, tokens_BT, axis=0).astype(c.compute_dtype)
         axes = ("lookup_batch", "length", "lookup_embed")
         x_BTD = nn.with_logical_constraint(x_BTD, axes)

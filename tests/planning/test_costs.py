@@ -152,6 +152,90 @@ ENTRY %main (p: bf16[16,128]) -> bf16[4,128] {
     assert (pair[1].payload_bytes, pair[1].wire_bytes) == (4096, 3072)
 
 
+# Started before a loop of 3 trips, goes on in a product at each, ended after it; as libtpu 0.0.42
+# prints it for v5e. Gathered in HBM, from a shard in another memory.
+SPREAD = """\
+HloModule m
+
+%start (s: bf16[16,128]) -> (bf16[16,128], bf16[64,128], u32[]) {
+  %s = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} parameter(0)
+  %g.1 = bf16[64,128]{1,0:T(8,128)(2,1)} all-gather(%s), channel_id=7, replica_groups=[4,4]<=[16], dimensions={0}, use_global_device_ids=true, frontend_attributes={chain_id="2"}
+  ROOT %call.1 = (bf16[16,128]{1,0:T(8,128)(2,1)S(1)}, bf16[64,128]{1,0:T(8,128)(2,1)}, u32[]{:S(2)}) custom-call(%g.1), custom_call_target="AsyncCollectiveStart"
+}
+
+%async_collective_fusion.1 (s: bf16[16,128], g: bf16[64,128], c: u32[], x: bf16[32,64]) -> (bf16[32,32], bf16[16,128], bf16[64,128], bf16[64,128], u32[]) {
+  %x = bf16[32,64]{1,0:T(8,128)(2,1)} parameter(3)
+  %y = bf16[32,32]{1,0:T(8,128)(2,1)} dot(%x, %x), lhs_contracting_dims={1}, rhs_contracting_dims={1}
+  %s = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} parameter(0)
+  %g = bf16[64,128]{1,0:T(8,128)(2,1)} parameter(1)
+  %c = u32[]{:S(2)} parameter(2)
+  %g.2 = bf16[64,128]{1,0:T(8,128)(2,1)} all-gather(%s), channel_id=7, replica_groups=[4,4]<=[16], dimensions={0}, use_global_device_ids=true, frontend_attributes={chain_id="2"}
+  ROOT %all = (bf16[32,32]{1,0:T(8,128)(2,1)}, bf16[16,128]{1,0:T(8,128)(2,1)S(1)}, bf16[64,128]{1,0:T(8,128)(2,1)}, bf16[64,128]{1,0:T(8,128)(2,1)}, u32[]{:S(2)}) tuple(%y, %s, %g, %g.2, %c)
+}
+
+%end (s: bf16[16,128], g: bf16[64,128], c: u32[]) -> bf16[64,128] {
+  %s = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} parameter(0)
+  %g = bf16[64,128]{1,0:T(8,128)(2,1)} parameter(1)
+  %g.3 = bf16[64,128]{1,0:T(8,128)(2,1)} all-gather(%s), channel_id=7, replica_groups=[4,4]<=[16], dimensions={0}, use_global_device_ids=true, frontend_attributes={chain_id="2"}
+  %c = u32[]{:S(2)} parameter(2)
+  ROOT %call.3 = bf16[64,128]{1,0:T(8,128)(2,1)} custom-call(%s, %g, %g.3, %c), custom_call_target="AsyncCollectiveDone"
+}
+
+%going_on (p: (bf16[16,128], bf16[64,128], u32[], bf16[32,64])) -> pred[] {
+  %p = (bf16[16,128], bf16[64,128], u32[], bf16[32,64]) parameter(0)
+  ROOT %unknown = pred[] get-tuple-element(%p), index=0
+}
+
+%body (p: (bf16[16,128], bf16[64,128], u32[], bf16[32,64])) -> (bf16[16,128], bf16[64,128], u32[], bf16[32,64]) {
+  %p = (bf16[16,128], bf16[64,128], u32[], bf16[32,64]) parameter(0)
+  %s = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} get-tuple-element(%p), index=0
+  %g = bf16[64,128]{1,0:T(8,128)(2,1)} get-tuple-element(%p), index=1
+  %c = u32[]{:S(2)} get-tuple-element(%p), index=2
+  %x = bf16[32,64]{1,0:T(8,128)(2,1)} get-tuple-element(%p), index=3
+  %f = (bf16[32,32]{1,0:T(8,128)(2,1)}, bf16[16,128]{1,0:T(8,128)(2,1)S(1)}, bf16[64,128]{1,0:T(8,128)(2,1)}, bf16[64,128]{1,0:T(8,128)(2,1)}, u32[]{:S(2)}) fusion(%s, %g, %c, %x), kind=kOutput, output_to_operand_aliasing={{1}: (0, {}), {2}: (1, {}), {3}: (1, {}), {4}: (2, {})}, calls=%async_collective_fusion.1
+  %s.1 = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} get-tuple-element(%f), index=1
+  %g.1 = bf16[64,128]{1,0:T(8,128)(2,1)} get-tuple-element(%f), index=2
+  ROOT %out = (bf16[16,128], bf16[64,128], u32[], bf16[32,64]) tuple(%s.1, %g.1, %c, %x)
+}
+
+ENTRY %main (s: bf16[16,128], x: bf16[32,64]) -> bf16[64,128] {
+  %s = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} parameter(0)
+  %x = bf16[32,64]{1,0:T(8,128)(2,1)} parameter(1)
+  %async-collective-start = (bf16[16,128]{1,0:T(8,128)(2,1)S(1)}, bf16[64,128]{1,0:T(8,128)(2,1)}, u32[]{:S(2)}) fusion(%s), kind=kCustom, output_to_operand_aliasing={{0}: (0, {})}, calls=%start
+  %s.1 = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} get-tuple-element(%async-collective-start), index=0
+  %g.1 = bf16[64,128]{1,0:T(8,128)(2,1)} get-tuple-element(%async-collective-start), index=1
+  %c = u32[]{:S(2)} get-tuple-element(%async-collective-start), index=2
+  %init = (bf16[16,128], bf16[64,128], u32[], bf16[32,64]) tuple(%s.1, %g.1, %c, %x)
+  %loop = (bf16[16,128], bf16[64,128], u32[], bf16[32,64]) while(%init), condition=%going_on, body=%body
+  %s.2 = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} get-tuple-element(%loop), index=0
+  %g.2 = bf16[64,128]{1,0:T(8,128)(2,1)} get-tuple-element(%loop), index=1
+  ROOT %async-collective-done = bf16[64,128]{1,0:T(8,128)(2,1)} fusion(%s.2, %g.2, %c), kind=kCustom, output_to_operand_aliasing={{}: (1, {})}, calls=%end
+}
+"""
+
+
+def test_a_collective_that_goes_on_in_other_fusions_counts_once():
+    costs = program_costs(SPREAD, num_devices=16, dynamic_trips=3)
+    (gathered,) = costs.collectives.values()
+    assert (gathered.count, gathered.payload_bytes) == (1, 4 * 16 * 128 * 2)
+    assert costs.flops == 3 * 2 * 32 * 32 * 64
+    # The gathered array is written once; each product reads and writes its own.
+    assert costs.hbm_bytes == 64 * 128 * 2 + 3 * (32 * 64 + 32 * 32) * 2
+
+
+def test_a_slice_that_is_fetched_ahead_is_read_not_the_whole_array():
+    text = """\
+HloModule m
+
+ENTRY %main (w: bf16[64,128]) -> bf16[16,128] {
+  %w = bf16[64,128]{1,0:T(8,128)(2,1)} parameter(0)
+  %slice-start = ((bf16[64,128]{1,0:T(8,128)(2,1)}), bf16[16,128]{1,0:T(8,128)(2,1)S(1)}, s32[]{:S(2)}) slice-start(%w), slice={[0:16], [0:128]}
+  ROOT %slice-done = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} slice-done(%slice-start)
+}
+"""
+    assert program_costs(text, num_devices=1).hbm_bytes == 16 * 128 * 2
+
+
 def test_slices_of_a_stack_are_read_not_the_stack():
     text = """\
 HloModule m

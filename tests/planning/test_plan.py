@@ -9,11 +9,13 @@ import sys
 import pytest
 
 from spo_jax.errors import UserError
-from spo_jax.learning import AdamW
+from spo_jax.learning import AdamW, Learner, RowBucket
+from spo_jax.models import Transformer
 from spo_jax.models.testing import tiny_config
 from spo_jax.objectives import PPO, SoftPolicyOptimization
 from spo_jax.planning import knobs, topology
-from spo_jax.planning.costs import Costs, Traffic
+from spo_jax.planning.collectives import Traffic
+from spo_jax.planning.costs import Costs, program_costs
 from spo_jax.planning.knobs import knobs_for
 from spo_jax.planning.programs import Compiled, Plan, Resident, _out_of_memory
 from spo_jax.planning.report import format_plan, format_trials
@@ -302,7 +304,10 @@ def test_an_8b_update_fits_its_temporaries_into_3_2_gib():
 
 @needs_compiler
 @pytest.mark.slow
-def test_weak_scaling_from_16_to_256_chips():
+@pytest.mark.parametrize(
+    ("small", "large"), [("v5p:2x2x4", "v5p:4x8x8"), ("v5e:4x4", "v5e:16x16")], ids=["v5p", "v5e"]
+)
+def test_weak_scaling_from_16_to_256_chips(small, large):
     """A row a chip, parameters spread over 16: what a chip sends grows by at most a tenth."""
     sent = {
         chips: slow_case(
@@ -311,9 +316,30 @@ def test_weak_scaling_from_16_to_256_chips():
             "--gin.MeshShape.fsdp=16",
             f"--gin.MeshShape.data={chips // 16}",
         )["wire_bytes"]
-        for name, chips in (("v5p:2x2x4", 16), ("v5p:4x8x8", 256))
+        for name, chips in ((small, 16), (large, 256))
     }
     assert sent[256] <= 1.1 * sent[16]
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_a_collective_counts_once_however_the_compiler_spreads_it():
+    """On v5e collectives go on while other fusions compute; told not to, the same is sent."""
+    config = tiny_config(
+        embed_dim=2048, mlp_dim=8192, num_heads=16, num_kv_heads=16, head_dim=128,
+        compute_dtype="bfloat16", remat_policy="full", attention="splash",
+    )  # fmt: skip
+    mesh = make_mesh(data=4, fsdp=4, devices=topology.named_slice("v5e:4x4").devices)
+    learner = Learner(Transformer(config), SoftPolicyOptimization(baseline="group"), AdamW(), mesh)
+    bucket = RowBucket(
+        num_rows=16, row_length=1024, completions_per_row=1, max_completion_tokens=512
+    )
+    lowered = learner.lowered(bucket)["accumulate"]
+    whole = {"xla_tpu_enable_async_collective_fusion": "false"}
+    texts = [lowered.compile(options).as_text() for options in (None, whole)]
+    assert ["AsyncCollectiveStart" in text for text in texts] == [True, False]
+    spread, together = (program_costs(text, num_devices=16).collectives for text in texts)
+    assert spread == together
 
 
 def test_plans_of_published_models_are_read(capsys):
