@@ -46,48 +46,12 @@ class HeadsFirst(NamedTuple):
         return self
 
 
-class TokensFirst(NamedTuple):
-    """Keys and values [B, S, K, H], the order in which TPUs write single tokens.
-
-    In another order a TPU program copies the whole cache where it begins and where it ends, and
-    has it twice.
-    """
-
-    keys: jax.Array
-    values: jax.Array
-
-    @classmethod
-    def empty(cls, shape_BSKH: tuple[int, int, int, int], dtype: str) -> Self:
-        return cls(jnp.zeros(shape_BSKH, dtype), jnp.zeros(shape_BSKH, dtype))
-
-    @staticmethod
-    def axes(heads: str) -> tuple[str | None, ...]:
-        """As of `HeadsFirst`."""
-        return ("batch", None, heads, None)
-
-    @property
-    def length(self) -> int:
-        return self.keys.shape[1]
-
-    def written(self, k_BTKH: jax.Array, v_BTKH: jax.Array, positions_BT: jax.Array) -> Self:
-        """As of `HeadsFirst`."""
-        rows = jnp.arange(k_BTKH.shape[0])[:, None]
-        keys, values = k_BTKH.astype(self.keys.dtype), v_BTKH.astype(self.values.dtype)
-        return type(self)(
-            keys=self.keys.at[rows, positions_BT].set(keys, mode="drop"),
-            values=self.values.at[rows, positions_BT].set(values, mode="drop"),
-        )
-
-    def heads_first(self, head_dim: int) -> HeadsFirst:
-        """The same keys and values; within a compiled program no copy need be made."""
-        return HeadsFirst(self.keys.transpose(0, 2, 3, 1), self.values.transpose(0, 2, 1, 3))
-
-
 class HeadsTogether(NamedTuple):
-    """Keys and values [B, S, K H]: the heads of a token side by side.
+    """Keys and values [B, S, K H]: tokens in order, the heads of each side by side.
 
-    TPUs lay the last axis of an array out in whole lanes of 128: heads of 64 on an axis of their
-    own take twice their room.
+    TPUs write single tokens in this order: in another, a program copies the whole cache where it
+    begins and where it ends, and has it twice. They lay the last axis out in whole lanes of 128,
+    so heads of 64 on an axis of their own would take twice their room.
     """
 
     keys: jax.Array
@@ -120,22 +84,16 @@ class HeadsTogether(NamedTuple):
 
     def heads_first(self, head_dim: int) -> HeadsFirst:
         """The same keys and values, laid out anew."""
-        shape = (*self.keys.shape[:2], -1, head_dim)
-        return TokensFirst(self.keys.reshape(shape), self.values.reshape(shape)).heads_first(
-            head_dim
-        )
+        keys, values = (x.reshape(*x.shape[:2], -1, head_dim) for x in self)
+        return HeadsFirst(keys.transpose(0, 2, 3, 1), values.transpose(0, 2, 1, 3))
 
 
-LayerCache = HeadsFirst | TokensFirst | HeadsTogether
-CacheType = type[HeadsFirst] | type[TokensFirst] | type[HeadsTogether]
+LayerCache = HeadsFirst | HeadsTogether
+CacheType = type[HeadsFirst] | type[HeadsTogether]
 # One per layer. Axis 0 of every leaf is the batch.
 Cache = tuple[LayerCache, ...]
 
-_TPU_LANES = 128
 
-
-def best_cache_type(platform: str, head_dim: int) -> CacheType:
-    """The order of a platform, 'tpu', 'gpu' or 'cpu', for heads of a size."""
-    if platform != "tpu":
-        return HeadsFirst
-    return HeadsTogether if head_dim % _TPU_LANES else TokensFirst
+def best_cache_type(platform: str) -> CacheType:
+    """The order of a platform: 'tpu', 'gpu' or 'cpu'."""
+    return HeadsTogether if platform == "tpu" else HeadsFirst

@@ -38,7 +38,7 @@ class Anywhere:
 
     def __init__(self, model: Transformer, platform: str | None = None) -> None:
         self._model = model
-        self.cache_type = best_cache_type(platform or compiled_platform(), model.config.head_dim)
+        self.cache_type = best_cache_type(platform or compiled_platform())
 
     def decode_params(self, params: Params) -> Params:
         """See `transformer.decode_params`."""

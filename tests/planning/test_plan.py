@@ -201,7 +201,7 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-def write_model(path):
+def write_model(path, head_dim=128):
     """config.json alone: no weights, no tokenizer."""
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -210,10 +210,10 @@ def write_model(path):
         "hidden_size": 256,
         "intermediate_size": 512,
         "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 4,
-        "head_dim": 128,
-        "max_position_embeddings": 1024,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 8,
+        "head_dim": head_dim,
+        "max_position_embeddings": 4096,
         "rms_norm_eps": 1e-5,
         "tie_word_embeddings": True,
         "bos_token_id": 1,
@@ -223,8 +223,8 @@ def write_model(path):
     (path / "config.json").write_text(json.dumps(config))
 
 
-def plan_command(tmp_path, *arguments):
-    write_model(tmp_path / "model")
+def plan_command(tmp_path, *arguments, head_dim=128):
+    write_model(tmp_path / "model", head_dim)
     base = [
         "--gin_file=configs/plans/base.gin",
         f"--gin.ModelSource.path={tmp_path / 'model'}",
@@ -248,11 +248,31 @@ def test_a_tiny_run_is_planned_for_a_slice_that_is_not_here(tmp_path):
     found = json.loads(done.stdout)
     assert found["fits"] and set(found["programs"]) == {"apply", "decode"}
     # Embedding, two layers and norms, float32, over 4 chips; two moments beside.
-    embedding, attention, mlp = 512 * 256, 4 * 256 * 512, 3 * 256 * 512
+    embedding, attention, mlp = 512 * 256, 4 * 256 * 1024, 3 * 256 * 512
     split = (embedding + 2 * (attention + mlp)) * 4 / 4
     assert found["resident_bytes"]["params"] == pytest.approx(split, rel=0.01)
     assert found["resident_bytes"]["optimizer"] == pytest.approx(2 * split, rel=0.01)
     assert "compiled decode in" in done.stderr
+
+
+@needs_compiler
+@pytest.mark.parametrize("head_dim", [64, 128])
+def test_decoding_keeps_no_second_cache(tmp_path, head_dim):
+    """Nor one whose narrow heads are padded to a TPU's 128 lanes."""
+    done = plan_command(
+        tmp_path,
+        "--topology=v5e:2x2",
+        "--programs=decode",
+        "--json",
+        "--gin.RolloutSettings.max_completion_tokens=3968",
+        "--gin.RolloutSettings.num_slots=128",
+        "--gin.BatchSettings.row_lengths=(4096,)",
+        "--gin.BatchSettings.tokens_per_micro_batch=16384",
+        head_dim=head_dim,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["programs"]["decode"]["temp_bytes"] < 0.5 * found["resident_bytes"]["cache"]
 
 
 @needs_compiler

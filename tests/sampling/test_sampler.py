@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spo_jax.errors import UserError
-from spo_jax.models.caches import HeadsFirst, HeadsTogether, TokensFirst, best_cache_type
+from spo_jax.models.caches import best_cache_type
 from spo_jax.packing import pack_separately
 from spo_jax.sampling import Sampler, SampleRequest, placement
 from spo_jax.sampling import sampler as sampler_module
@@ -235,37 +235,19 @@ def test_a_mesh_splits_the_cache_and_compiles_once(on_four_devices, params, requ
 
 
 @pytest.mark.parametrize("shape", [None, {"data": 2, "tensor": 2}], ids=["alone", "mesh"])
-@pytest.mark.parametrize(
-    ("cache_type", "whole", "part"),
-    [(TokensFirst, (8, 32, 2, 8), (4, 32, 1, 8)), (HeadsTogether, (8, 32, 16), (4, 32, 8))],
-    ids=["tokens_first", "heads_together"],
-)
-def test_the_caches_of_tpus_change_no_sample(
-    make_sampler, params, requests, completions, shape, cache_type, whole, part, monkeypatch
+def test_the_cache_of_tpus_changes_no_sample(
+    make_sampler, params, requests, completions, shape, monkeypatch
 ):
-    monkeypatch.setattr(placement, "best_cache_type", lambda platform, head_dim: cache_type)
+    monkeypatch.setattr(placement, "best_cache_type", lambda platform: best_cache_type("tpu"))
     sampler = make_sampler(8, mesh=None if shape is None else make_mesh(**shape))
     (keys, values), *_ = sampler.placement.empty_slots(8, 32, "float32").cache
-    assert keys.shape == values.shape == whole
+    assert keys.shape == values.shape == (8, 32, 16)  # [B, S, K H]
     parts = {shard.data.shape for shard in keys.addressable_shards}
-    assert parts == {whole if shape is None else part}
+    assert parts == {(8, 32, 16) if shape is None else (4, 32, 8)}
     again = sampler.sample_all(params, requests)
     for one, two in zip(flat(completions), flat(again), strict=True):
         np.testing.assert_array_equal(one.tokens, two.tokens)
         np.testing.assert_allclose(one.behavior_logprobs, two.behavior_logprobs, atol=2e-5)
-
-
-@pytest.mark.parametrize(
-    ("platform", "head_dim", "expected"),
-    [
-        ("tpu", 128, TokensFirst),
-        ("tpu", 256, TokensFirst),
-        ("tpu", 64, HeadsTogether),
-        ("cpu", 64, HeadsFirst),
-    ],
-)
-def test_heads_that_fill_no_lanes_of_a_tpu_lie_together(platform, head_dim, expected):
-    assert best_cache_type(platform, head_dim) is expected
 
 
 @pytest.mark.slow
