@@ -76,6 +76,7 @@ class Checkpointer:
         self._damaged: set[int] = set()  # only their bytes tell
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
+        self._new_best: int | None = None  # recorded after its checkpoint deleted the old ones
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
@@ -131,7 +132,7 @@ class Checkpointer:
         return path
 
     def wait(self) -> None:
-        """Waits until the last checkpoint is committed.
+        """Waits until the last checkpoint is committed and only those that are to stay are left.
 
         Raises:
           FullDiskError, CheckpointError: it could not be saved.
@@ -140,8 +141,11 @@ class Checkpointer:
             self._thread.join()
             self._thread = None
         error, self._error = self._error, None
+        new_best, self._new_best = self._new_best, None
         if error is not None:
             raise error
+        if new_best is not None:
+            self._leave_only(new_best)
 
     def is_best(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Whether an evaluation of a step is among the best so far.
@@ -159,6 +163,7 @@ class Checkpointer:
             self._best.add(step, self._settings.value(metrics))
             if _is_first_process():
                 self._best.write()
+        self._new_best = step
 
     def best_steps(self) -> list[int]:
         """Steps of the best checkpoints, best first."""
@@ -255,12 +260,14 @@ class Checkpointer:
 
     def _take_up(self, step: int) -> None:
         """Goes on from a restored step; ends the deleting that a killed process began."""
-        kept = None
         if _is_first_process():
             with self._lock:
                 self._best.keep_only([there for there in self.steps() if there <= step])
-            kept = self._delete_old(step)
-        kept = self._agreement.first(kept)
+        self._leave_only(step)
+
+    def _leave_only(self, newest: int) -> None:
+        """Deletes what is not to stay up to the newest, on all processes together."""
+        kept = self._agreement.first(self._delete_old(newest) if _is_first_process() else None)
         with self._lock:
             self._kept = set(kept)
 

@@ -62,6 +62,41 @@ def test_best_stay_and_are_recorded(tmp_path, mode, stay):
     assert Checkpointer(str(tmp_path), settings).best_steps() == best
 
 
+@pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "being written"])
+def test_the_last_step_may_take_the_place_of_the_best(tmp_path, is_committed):
+    """As an evaluation at the end of a run does: no later checkpoint deletes the one before."""
+    checkpointer = Checkpointer(str(tmp_path), CheckpointSettings(keep=1, keep_best=1))
+    save_all(checkpointer, [1])
+    checkpointer.record_best(1, {"eval/pass@1": 0.2})
+    save_all(checkpointer, [2, 3])
+    checkpointer.save(4, state_of(4), {"step": 4})
+    if is_committed:
+        checkpointer.wait()
+    assert checkpointer.is_best(4, {"eval/pass@1": 0.5})
+    checkpointer.record_best(4, {"eval/pass@1": 0.5})
+    checkpointer.wait()
+    assert checkpointer.steps() == [4]
+    assert checkpointer.kept() == {4}
+
+
+def test_a_new_best_that_could_not_be_saved_deletes_no_other(tmp_path, monkeypatch):
+    checkpointer = Checkpointer(str(tmp_path), CheckpointSettings(keep=1, keep_best=1))
+    save_all(checkpointer, [1])
+    checkpointer.record_best(1, {"eval/pass@1": 0.2})
+    save_all(checkpointer, [2])
+
+    def broken(*_):
+        raise OSError("broken")
+
+    monkeypatch.setattr(checkpoint_files, "write_manifest", broken)
+    checkpointer.save(3, state_of(3), {"step": 3})
+    checkpointer.record_best(3, {"eval/pass@1": 0.5})
+    with pytest.raises(OSError, match="broken"):
+        checkpointer.wait()
+    checkpointer.wait()
+    assert checkpointer.steps() == [1, 2]
+
+
 def test_best_of_another_metric_are_forgotten(tmp_path):
     checkpointer = Checkpointer(str(tmp_path), CheckpointSettings(keep_best=1))
     save_all(checkpointer, [1])
