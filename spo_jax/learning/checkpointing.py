@@ -70,13 +70,14 @@ class Checkpointer:
         self._settings = settings
         self._arrays = ArrayFiles()
         self._agreement = Agreement(f"checkpoints {self.directory}")
+        self._agreement_on_best = Agreement(f"best of {self.directory}")  # beside the saving thread
         self._best = BestSteps(settings, self.directory / BEST)
         self._lock = threading.Lock()  # of what the saving thread changes
         self._kept: set[int] = set()
         self._damaged: set[int] = set()  # only their bytes tell
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
-        self._new_best: int | None = None  # recorded after its checkpoint deleted the old ones
+        self._new_best: int | None = None  # recorded, and no save since has to delete the others
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
@@ -105,12 +106,13 @@ class Checkpointer:
         Raises:
           FullDiskError, CheckpointError: this or the checkpoint before could not be saved.
         """
-        self.wait()
+        self._join()
         path = self._path(step)
         encoded_host = json.dumps(dict(host_state), indent=1)
         arrays = stored_arrays(state)
         if not self._agreement.first(self._make_room(step) if _is_first_process() else None):
             return path
+        self._new_best = None  # the commit of this one deletes what is not to stay
         num_bytes = sum(array.nbytes for array in arrays.values())
         with self._lock:
             self._kept.add(step)
@@ -137,15 +139,20 @@ class Checkpointer:
         Raises:
           FullDiskError, CheckpointError: it could not be saved.
         """
+        self._join()
+        new_best, self._new_best = self._new_best, None
+        if new_best is not None:
+            self._leave_only(new_best)
+
+    def _join(self) -> None:
+        """Waits until the last checkpoint is committed; raises what went wrong."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
         error, self._error = self._error, None
-        new_best, self._new_best = self._new_best, None
         if error is not None:
+            self._new_best = None  # it may be the one that is not there
             raise error
-        if new_best is not None:
-            self._leave_only(new_best)
 
     def is_best(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Whether an evaluation of a step is among the best so far.
@@ -155,7 +162,8 @@ class Checkpointer:
         """
         if not self._settings.keep_best:
             return False
-        return self._agreement.first(self._best.would_take(step, self._settings.value(metrics)))
+        is_best = self._best.would_take(step, self._settings.value(metrics))
+        return self._agreement_on_best.first(is_best)
 
     def record_best(self, step: int, metrics: Mapping[str, float]) -> None:
         """Notes that a saved step is among the best."""
@@ -334,8 +342,12 @@ class Checkpointer:
 
     def _delete_old(self, newest: int) -> list[int]:
         """Deletes what is not to stay of the checkpoints up to the newest. Returns the others."""
-        steps = [step for step in self._found() if step <= newest]
-        usable = [step for step in steps if self._problem(step) is None]
+        try:
+            steps = [step for step in self._found() if step <= newest]
+            usable = [step for step in steps if self._problem(step) is None]
+        except OSError as error:  # no fault of the newest, which is committed
+            _log.warning("old checkpoints in %s stay for now: %s", self.directory, error)
+            return sorted(self.kept() | {newest})
         stay = self._settings.stay(usable, self.best_steps())
         for step in steps:
             if step not in stay:

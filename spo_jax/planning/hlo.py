@@ -1,6 +1,6 @@
 """Reads the text of a compiled XLA program: computations, instructions, shapes.
 
-Only what `costs.py` counts is understood; the rest is kept as text. The grammar is that of
+Only what plans count is understood; the rest is kept as text. The grammar is that of
 `jax.stages.Compiled.as_text()` on CPU and TPU (XLA's `HloInstruction::Print`).
 """
 

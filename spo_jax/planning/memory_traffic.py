@@ -27,7 +27,7 @@ def instruction_bytes(where: Computation, it: Instruction) -> float:
         return 2.0 * _part_bytes(it, where)
     if it.opcode.removesuffix("-start") in _SLICES:  # operands, the slice, a context
         part = it.shapes[len(it.operands)]
-        return float(part.num_bytes * (2 if part.in_hbm else 1))
+        return float(part.num_bytes * (_in_hbm(where, it.operands[0]) + part.in_hbm))
     read = sum(where.instructions[name].num_bytes for name in it.operands if _in_hbm(where, name))
     shapes = it.shapes[: len(it.shapes) // 2] if it.opcode.endswith("-start") else it.shapes
     return float(read + sum(s.num_bytes for s in shapes if s.in_hbm))
@@ -36,7 +36,7 @@ def instruction_bytes(where: Computation, it: Instruction) -> float:
 def fusion_bytes(
     where: Computation, it: Instruction, fused: Computation, continuations: Set[Instruction]
 ) -> float:
-    """Of an array that a fusion only slices, the slices; of one that passes through, nothing.
+    """Of an array that a fusion only slices, the slices; of one that stays in place, nothing.
 
     Args:
       where, it: the fusion.
@@ -54,12 +54,15 @@ def _read_bytes(
         if not (each in continuations or _END in each.attributes):
             for operand in each.operands:
                 users.setdefault(operand, []).append(each)
-    total = 0.0
+    aliased, total = _aliased_results(it), 0.0
+    copied = {root for number, root in enumerate(_roots(fused)) if number not in aliased}
     for number, parameter in fused.parameters().items():
         if number >= len(it.operands) or not _in_hbm(where, it.operands[number]):
             continue
         reads = _through_renames(parameter, users)
-        if all(each.opcode in _SLICES for each in reads):
+        if parameter in copied:
+            total += parameter.num_bytes
+        elif all(each.opcode in _SLICES for each in reads):
             total += sum(each.num_bytes for each in reads)
         elif not _is_updated_in_place(parameter, reads, fused):
             total += parameter.num_bytes
@@ -67,9 +70,7 @@ def _read_bytes(
 
 
 def _result_bytes(it: Instruction, fused: Computation, continuations: Set[Instruction]) -> float:
-    roots = [fused.result]
-    if fused.result.opcode == "tuple":
-        roots = [fused.instructions[name] for name in fused.result.operands]
+    roots = _roots(fused)
     aliased, total = _aliased_results(it), 0.0
     if len(roots) != len(it.shapes):  # one call with several results, such as a collective's start
         results = enumerate(it.shapes)
@@ -79,6 +80,13 @@ def _result_bytes(it: Instruction, fused: Computation, continuations: Set[Instru
         if shape.in_hbm and not (stays and number in aliased):
             total += _written_bytes(root, fused)
     return total
+
+
+def _roots(fused: Computation) -> list[Instruction]:
+    """What computes each result of a fusion."""
+    if fused.result.opcode == "tuple":
+        return [fused.instructions[name] for name in fused.result.operands]
+    return [fused.result]
 
 
 def _aliased_results(it: Instruction) -> set[int]:

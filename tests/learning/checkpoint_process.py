@@ -3,11 +3,13 @@
     checkpoint_process.py DIRECTORY PORT NUM_PROCESSES PROCESS ACTION
 
 Actions: 'save' saves steps 1 and 2; 'restore' prints the step and the sum of what is restored over
-all devices, and what was passed over; 'full' saves a step whose manifest process 0 cannot write.
+all devices, and what was passed over; 'full' saves a step whose manifest process 0 cannot write;
+'best' evaluates two steps while they are written, which the others do later.
 """
 
 import os
 import sys
+import time
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
@@ -16,7 +18,12 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from spo_jax.learning import Checkpointer, checkpoint_files
+from spo_jax.learning import (
+    Checkpointer,
+    CheckpointSettings,
+    checkpoint_arrays,
+    checkpoint_files,
+)
 
 
 def array_of(step: int, sharding: NamedSharding) -> jax.Array:
@@ -26,6 +33,16 @@ def array_of(step: int, sharding: NamedSharding) -> jax.Array:
 
 def no_space(*args: object, **kwargs: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+def write_slowly() -> None:
+    original = checkpoint_arrays.ArrayFiles.wait
+
+    def wait(self: checkpoint_arrays.ArrayFiles) -> None:
+        time.sleep(1.0)
+        original(self)
+
+    checkpoint_arrays.ArrayFiles.wait = wait
 
 
 def main(directory: str, port: str, num_processes: int, process: int, action: str) -> None:
@@ -40,6 +57,19 @@ def main(directory: str, port: str, num_processes: int, process: int, action: st
             checkpointer.save(step, {"w": array_of(step, sharding)}, {"step": step})
         checkpointer.wait()
         print(sorted(checkpointer.kept()))
+    elif action == "best":
+        checkpointer = Checkpointer(directory, CheckpointSettings(keep=1, keep_best=1))
+        if process > 0:
+            write_slowly()
+        for step in (1, 2):
+            checkpointer.save(step, {"w": array_of(step, sharding)}, {"step": step})
+            if process == 0:
+                time.sleep(0.5)  # its files are written, the others' are not
+            assert checkpointer.is_best(step, {"eval/pass@1": 0.1 * step})
+            checkpointer.record_best(step, {"eval/pass@1": 0.1 * step})
+        assert not checkpointer.is_best(3, {"eval/pass@1": 0.1})
+        checkpointer.wait()
+        print(sorted(checkpointer.kept()), checkpointer.steps())
     elif action == "full":
         if process == 0:
             checkpoint_files.write_manifest = no_space

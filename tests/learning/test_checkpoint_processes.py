@@ -39,6 +39,11 @@ def test_processes_save_together_and_another_number_restores(tmp_path):
 
 
 @pytest.mark.slow
+def test_processes_agree_on_the_best_while_one_still_writes(tmp_path):
+    assert run(tmp_path, 2, "best") == ["[2] [2]"] * 2
+
+
+@pytest.mark.slow
 def test_processes_agree_that_a_checkpoint_is_damaged_and_that_a_save_failed(tmp_path):
     run(tmp_path, 2, "save")
     state = tmp_path / "00000002" / "state"

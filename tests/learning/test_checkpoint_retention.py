@@ -62,21 +62,82 @@ def test_best_stay_and_are_recorded(tmp_path, mode, stay):
     assert Checkpointer(str(tmp_path), settings).best_steps() == best
 
 
+@pytest.fixture
+def release(monkeypatch):
+    """Event that a checkpoint's thread waits for before it commits."""
+    release, original = threading.Event(), checkpoint_arrays.ArrayFiles.wait
+
+    def held(self):
+        assert release.wait(timeout=60)
+        original(self)
+
+    monkeypatch.setattr(checkpoint_arrays.ArrayFiles, "wait", held)
+    return release
+
+
 @pytest.mark.parametrize("is_committed", [True, False], ids=["committed", "being written"])
-def test_the_last_step_may_take_the_place_of_the_best(tmp_path, is_committed):
+def test_the_last_step_may_take_the_place_of_the_best(tmp_path, release, is_committed):
     """As an evaluation at the end of a run does: no later checkpoint deletes the one before."""
+    release.set()
     checkpointer = Checkpointer(str(tmp_path), CheckpointSettings(keep=1, keep_best=1))
     save_all(checkpointer, [1])
     checkpointer.record_best(1, {"eval/pass@1": 0.2})
     save_all(checkpointer, [2, 3])
+    release.clear()
     checkpointer.save(4, state_of(4), {"step": 4})
     if is_committed:
+        release.set()
         checkpointer.wait()
     assert checkpointer.is_best(4, {"eval/pass@1": 0.5})
     checkpointer.record_best(4, {"eval/pass@1": 0.5})
-    checkpointer.wait()
+    release.set()
+    save_all(checkpointer, [4])  # as at the end of a run; it is there already
     assert checkpointer.steps() == [4]
     assert checkpointer.kept() == {4}
+
+
+def test_training_does_not_wait_while_a_new_best_takes_the_place_of_another(tmp_path, monkeypatch):
+    checkpointer = Checkpointer(str(tmp_path), CheckpointSettings(keep=1, keep_best=1))
+    for step in (1, 3):
+        save_all(checkpointer, [step])
+        checkpointer.record_best(step, {"eval/pass@1": 0.1 * step})
+    original, threads = checkpoint_files.delete, []
+
+    def deleting(path):
+        threads.append(threading.current_thread())
+        original(path)
+
+    monkeypatch.setattr(checkpoint_files, "delete", deleting)
+    save_all(checkpointer, [4])
+    assert threads
+    assert threading.main_thread() not in threads
+    assert checkpointer.steps() == [3, 4]
+    assert checkpointer.kept() == {3, 4}
+
+
+@pytest.mark.parametrize("is_best", [True, False])
+def test_an_old_checkpoint_that_cannot_be_read_undoes_no_new_one(tmp_path, monkeypatch, is_best):
+    checkpointer = Checkpointer(str(tmp_path), CheckpointSettings(keep=1, keep_best=1))
+    save_all(checkpointer, [1])
+    checkpointer.record_best(1, {"eval/pass@1": 0.1})
+    save_all(checkpointer, [2])
+    original = checkpoint_files.read_manifest
+
+    def read(path):
+        if path.name == "00000001":
+            raise PermissionError(13, "Permission denied")
+        return original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_files, "read_manifest", read)
+        save_all(checkpointer, [3])
+        if is_best:
+            checkpointer.record_best(3, {"eval/pass@1": 0.2})
+            checkpointer.wait()
+    assert checkpointer.steps() == [1, 2, 3]
+    assert checkpointer.kept() == {1, 2, 3}
+    save_all(checkpointer, [4])
+    assert checkpointer.steps() == ([3, 4] if is_best else [1, 4])
 
 
 def test_a_new_best_that_could_not_be_saved_deletes_no_other(tmp_path, monkeypatch):
@@ -139,15 +200,8 @@ def test_bad_settings_are_refused(settings, message):
         CheckpointSettings(**settings)
 
 
-def test_training_goes_on_while_files_are_written(tmp_path, monkeypatch):
+def test_training_goes_on_while_files_are_written(tmp_path, release):
     """`save` returns before the commit, and a donation after it changes nothing that is saved."""
-    release, original = threading.Event(), checkpoint_arrays.ArrayFiles.wait
-
-    def held(self):
-        assert release.wait(timeout=60)
-        original(self)
-
-    monkeypatch.setattr(checkpoint_arrays.ArrayFiles, "wait", held)
     checkpointer = Checkpointer(str(tmp_path))
     state = state_of(1.0)
     checkpointer.save(1, state, {"step": 1})

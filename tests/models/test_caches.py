@@ -18,7 +18,7 @@ def normal(*shape):
 
 
 def attended(cache_type, num_kv_heads, num_tokens, soft_cap, writes, queries):
-    """After two writes: of all positions but the last, then of one more in every sequence."""
+    """After two writes: of all positions but the last, then of one of them again."""
     cache = cache_type.empty((BATCH, LENGTH, num_kv_heads, HEAD_DIM), "float32")
     for keys, values, positions in writes:
         cache = cache.written(keys, values, positions)

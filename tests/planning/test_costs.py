@@ -223,17 +223,44 @@ def test_a_collective_that_goes_on_in_other_fusions_counts_once():
     assert costs.hbm_bytes == 64 * 128 * 2 + 3 * (32 * 64 + 32 * 32) * 2
 
 
-def test_a_slice_that_is_fetched_ahead_is_read_not_the_whole_array():
-    text = """\
+@pytest.mark.parametrize(
+    ("from_", "to", "times"), [("", "S(1)", 1), ("S(1)", "", 1), ("", "", 2), ("S(1)", "S(1)", 0)]
+)
+def test_a_slice_that_is_fetched_ahead_is_read_not_the_whole_array(from_, to, times):
+    """And what lies in another memory, `S(1)`, is not read from HBM or written to it."""
+    text = f"""\
 HloModule m
 
-ENTRY %main (w: bf16[64,128]) -> bf16[16,128] {
-  %w = bf16[64,128]{1,0:T(8,128)(2,1)} parameter(0)
-  %slice-start = ((bf16[64,128]{1,0:T(8,128)(2,1)}), bf16[16,128]{1,0:T(8,128)(2,1)S(1)}, s32[]{:S(2)}) slice-start(%w), slice={[0:16], [0:128]}
-  ROOT %slice-done = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} slice-done(%slice-start)
-}
+ENTRY %main (w: bf16[64,128]) -> bf16[16,128] {{
+  %w = bf16[64,128]{{1,0:T(8,128)(2,1){from_}}} parameter(0)
+  %slice-start = ((bf16[64,128]{{1,0:T(8,128)(2,1){from_}}}), bf16[16,128]{{1,0:T(8,128)(2,1){to}}}, s32[]{{:S(2)}}) slice-start(%w), slice={{[0:16], [0:128]}}
+  ROOT %slice-done = bf16[16,128]{{1,0:T(8,128)(2,1){to}}} slice-done(%slice-start)
+}}
 """
-    assert program_costs(text, num_devices=1).hbm_bytes == 16 * 128 * 2
+    assert program_costs(text, num_devices=1).hbm_bytes == times * 16 * 128 * 2
+
+
+@pytest.mark.parametrize(
+    ("aliasing", "copies"), [("output_to_operand_aliasing={{0}: (0, {})}, ", 0), ("", 2)]
+)
+def test_what_passes_through_a_fusion_is_copied_unless_it_stays_in_place(aliasing, copies):
+    text = f"""\
+HloModule m
+
+%fused (x: f32[1024], y: f32[256]) -> (f32[1024], f32[256]) {{
+  %x = f32[1024]{{0}} parameter(0)
+  %y = f32[256]{{0}} parameter(1)
+  %z = f32[256]{{0}} negate(%y)
+  ROOT %both = (f32[1024]{{0}}, f32[256]{{0}}) tuple(%x, %z)
+}}
+
+ENTRY %main (a: f32[1024], b: f32[256]) -> (f32[1024], f32[256]) {{
+  %a = f32[1024]{{0}} parameter(0)
+  %b = f32[256]{{0}} parameter(1)
+  ROOT %f = (f32[1024]{{0}}, f32[256]{{0}}) fusion(%a, %b), kind=kLoop, {aliasing}calls=%fused
+}}
+"""
+    assert program_costs(text, num_devices=1).hbm_bytes == copies * 4096 + 2 * 1024
 
 
 def test_slices_of_a_stack_are_read_not_the_stack():
