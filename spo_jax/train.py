@@ -218,7 +218,7 @@ def train(
                 session.check_stop()
             supply.finish()
             evaluate_if_due()
-            session.wait_for_checkpoint()
+            session.finish_checkpoints()
             session.write_token_values()
         summary = {}
         if hosts.is_main:

@@ -71,13 +71,14 @@ class Checkpointer:
         self._arrays = ArrayFiles()
         self._agreement = Agreement(f"checkpoints {self.directory}")
         self._agreement_on_best = Agreement(f"best of {self.directory}")  # beside the saving thread
-        self._best = BestSteps(settings, self.directory / BEST)
+        self._best = self._recorded_best()
         self._lock = threading.Lock()  # of what the saving thread changes
         self._kept: set[int] = set()
         self._damaged: set[int] = set()  # only their bytes tell
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
-        self._new_best: int | None = None  # recorded, and no save since has to delete the others
+        self._uncommitted: int | None = None  # the step being written
+        self._new_best: int | None = None  # recorded, and no save since has deleted the others
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
@@ -106,7 +107,7 @@ class Checkpointer:
         Raises:
           FullDiskError, CheckpointError: this or the checkpoint before could not be saved.
         """
-        self._join()
+        self.wait()
         path = self._path(step)
         encoded_host = json.dumps(dict(host_state), indent=1)
         arrays = stored_arrays(state)
@@ -116,6 +117,7 @@ class Checkpointer:
         num_bytes = sum(array.nbytes for array in arrays.values())
         with self._lock:
             self._kept.add(step)
+            self._uncommitted = step
         try:
             self._arrays.save(path / files.STATE, arrays)
         except Exception as error:
@@ -134,25 +136,26 @@ class Checkpointer:
         return path
 
     def wait(self) -> None:
-        """Waits until the last checkpoint is committed and only those that are to stay are left.
+        """Waits until the last checkpoint is committed. One process may do so without the others.
 
         Raises:
           FullDiskError, CheckpointError: it could not be saved.
         """
-        self._join()
-        new_best, self._new_best = self._new_best, None
-        if new_best is not None:
-            self._leave_only(new_best)
-
-    def _join(self) -> None:
-        """Waits until the last checkpoint is committed; raises what went wrong."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
         error, self._error = self._error, None
         if error is not None:
             self._new_best = None  # it may be the one that is not there
+            self._best = self._recorded_best()
             raise error
+
+    def finish(self) -> None:
+        """Waits as `wait` does, and deletes what a best since the last save made superfluous."""
+        self.wait()
+        new_best, self._new_best = self._new_best, None
+        if new_best is not None:
+            self._leave_only(new_best)
 
     def is_best(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Whether an evaluation of a step is among the best so far.
@@ -166,10 +169,10 @@ class Checkpointer:
         return self._agreement_on_best.first(is_best)
 
     def record_best(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Notes that a saved step is among the best."""
+        """Notes that a saved step is among the best; in `best.json` when it is committed."""
         with self._lock:
             self._best.add(step, self._settings.value(metrics))
-            if _is_first_process():
+            if _is_first_process() and self._uncommitted != step:
                 self._best.write()
         self._new_best = step
 
@@ -269,8 +272,10 @@ class Checkpointer:
     def _take_up(self, step: int) -> None:
         """Goes on from a restored step; ends the deleting that a killed process began."""
         if _is_first_process():
+            usable = [there for there in self.steps() if there <= step]
             with self._lock:
-                self._best.keep_only([there for there in self.steps() if there <= step])
+                self._kept = set(usable)
+                self._best.keep_only(usable)
         self._leave_only(step)
 
     def _leave_only(self, newest: int) -> None:
@@ -341,11 +346,15 @@ class Checkpointer:
         return self._delete_old(step)
 
     def _delete_old(self, newest: int) -> list[int]:
-        """Deletes what is not to stay of the checkpoints up to the newest. Returns the others."""
+        """Deletes what is not to stay of the checkpoints up to the newest. Returns the others.
+
+        The newest is committed: nothing that goes wrong here is an error (buckets have their own).
+        """
         try:
+            self._write_best(newest)
             steps = [step for step in self._found() if step <= newest]
             usable = [step for step in steps if self._problem(step) is None]
-        except OSError as error:  # no fault of the newest, which is committed
+        except Exception as error:
             _log.warning("old checkpoints in %s stay for now: %s", self.directory, error)
             return sorted(self.kept() | {newest})
         stay = self._settings.stay(usable, self.best_steps())
@@ -353,9 +362,20 @@ class Checkpointer:
             if step not in stay:
                 try:
                     files.delete(self._path(step))
-                except OSError as error:
+                except Exception as error:
                     _log.warning("cannot delete checkpoint %s: %s", self._path(step), error)
         return sorted(stay)
+
+    def _write_best(self, committed: int) -> None:
+        """Names the committed step in `best.json`, before what was the best is deleted."""
+        with self._lock:
+            if self._uncommitted == committed:
+                self._uncommitted = None
+            if committed in self._best.steps:
+                self._best.write()
+
+    def _recorded_best(self) -> BestSteps:
+        return BestSteps(self._settings, self.directory / BEST)
 
     def _give_up(self, step: int) -> None:
         """Removes the remains of a save that failed: they may be what fills the disk."""

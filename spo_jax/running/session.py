@@ -293,6 +293,11 @@ class Session:
         with self.clock("saving"):
             self._parts.checkpointer.wait()
 
+    def finish_checkpoints(self) -> None:
+        """Waits as well, and leaves only the checkpoints that are to stay."""
+        with self.clock("saving"):
+            self._parts.checkpointer.finish()
+
     @contextlib.contextmanager
     def saving_on_stop(self) -> Iterator[None]:
         """Saves when a stop was asked for, the loss is not finite, or all actors are gone."""

@@ -68,7 +68,7 @@ def main(directory: str, port: str, num_processes: int, process: int, action: st
             assert checkpointer.is_best(step, {"eval/pass@1": 0.1 * step})
             checkpointer.record_best(step, {"eval/pass@1": 0.1 * step})
         assert not checkpointer.is_best(3, {"eval/pass@1": 0.1})
-        checkpointer.wait()
+        checkpointer.finish()
         print(sorted(checkpointer.kept()), checkpointer.steps())
     elif action == "full":
         if process == 0:

@@ -13,6 +13,7 @@ from spo_jax.learning import (
     Checkpointer,
     CheckpointError,
     CheckpointSettings,
+    agreement,
     checkpoint_arrays,
     checkpoint_files,
 )
@@ -91,7 +92,8 @@ def test_the_last_step_may_take_the_place_of_the_best(tmp_path, release, is_comm
     assert checkpointer.is_best(4, {"eval/pass@1": 0.5})
     checkpointer.record_best(4, {"eval/pass@1": 0.5})
     release.set()
-    save_all(checkpointer, [4])  # as at the end of a run; it is there already
+    checkpointer.save(4, state_of(4), {"step": 4})  # it is there already
+    checkpointer.finish()
     assert checkpointer.steps() == [4]
     assert checkpointer.kept() == {4}
 
@@ -133,7 +135,7 @@ def test_an_old_checkpoint_that_cannot_be_read_undoes_no_new_one(tmp_path, monke
         save_all(checkpointer, [3])
         if is_best:
             checkpointer.record_best(3, {"eval/pass@1": 0.2})
-            checkpointer.wait()
+            checkpointer.finish()
     assert checkpointer.steps() == [1, 2, 3]
     assert checkpointer.kept() == {1, 2, 3}
     save_all(checkpointer, [4])
@@ -154,8 +156,47 @@ def test_a_new_best_that_could_not_be_saved_deletes_no_other(tmp_path, monkeypat
     checkpointer.record_best(3, {"eval/pass@1": 0.5})
     with pytest.raises(OSError, match="broken"):
         checkpointer.wait()
-    checkpointer.wait()
+    checkpointer.finish()
     assert checkpointer.steps() == [1, 2]
+    assert checkpointer.best_steps() == [1]
+    monkeypatch.undo()
+    save_all(checkpointer, [4])
+    assert checkpointer.steps() == [1, 4]
+
+
+def test_a_new_best_whose_writer_is_killed_takes_no_place(tmp_path, release):
+    settings = CheckpointSettings(keep=1, keep_best=1)
+    killed = Checkpointer(str(tmp_path), settings)
+    release.set()
+    save_all(killed, [1])
+    killed.record_best(1, {"eval/pass@1": 0.2})
+    save_all(killed, [2])
+    release.clear()
+    killed.save(3, state_of(3), {"step": 3})
+    killed.record_best(3, {"eval/pass@1": 0.5})
+    again = Checkpointer(str(tmp_path), settings)
+    assert again.restore_latest(TEMPLATE).step == 2
+    assert again.recorded_best() == again.best_steps() == [1]
+    assert again.steps() == [1, 2]
+    release.set()
+    killed.wait()
+    assert killed.recorded_best() == [3]
+
+
+def test_a_process_that_fails_waits_for_no_other(tmp_path, monkeypatch):
+    """Others may be elsewhere in the run: only `finish`, at its end, is a thing of all."""
+    checkpointer = Checkpointer(str(tmp_path), CheckpointSettings(keep=1, keep_best=1))
+    for step in (1, 2):
+        save_all(checkpointer, [step])
+        checkpointer.record_best(step, {"eval/pass@1": 0.1 * step})
+
+    def asked(*_):
+        raise AssertionError("asked the others")
+
+    monkeypatch.setattr(agreement.Agreement, "gather", asked)
+    checkpointer.wait()
+    with pytest.raises(AssertionError, match="asked the others"):
+        checkpointer.finish()
 
 
 def test_best_of_another_metric_are_forgotten(tmp_path):

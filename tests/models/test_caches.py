@@ -51,17 +51,17 @@ def test_the_order_of_a_cache_changes_nothing(num_kv_heads, num_tokens, soft_cap
     np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("tensor", [2, 4])
-def test_a_mesh_that_splits_heads_changes_nothing(tensor):
+@pytest.mark.parametrize(("num_kv_heads", "tensor"), [(2, 2), (2, 4), (4, 2), (8, 4)])
+def test_a_mesh_that_splits_heads_changes_nothing(num_kv_heads, tensor):
     """`tensor` = 4 divides the heads, not the two key-value heads, which then stay whole."""
-    writes, queries = inputs(2, 1)
-    expected = attended(HeadsFirst, 2, 1, None, writes, queries)
-    whole = () if tensor == 2 else ("kv_heads", "activation_kv_heads")
+    writes, queries = inputs(num_kv_heads, 1)
+    expected = attended(HeadsFirst, num_kv_heads, 1, None, writes, queries)
+    whole = ("kv_heads", "activation_kv_heads") if num_kv_heads % tensor else ()
     rules = tuple((name, None if name in whole else target) for name, target in AXIS_RULES)
 
     @jax.jit
     def compiled(writes, queries):
-        return attended(HeadsTogether, 2, 1, None, writes, queries)
+        return attended(HeadsTogether, num_kv_heads, 1, None, writes, queries)
 
     with on_mesh(make_mesh(data=1, tensor=tensor), rules):
         split = jax.sharding.PartitionSpec(None, None, "tensor", None)

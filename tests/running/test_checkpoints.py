@@ -213,7 +213,8 @@ WRITERS = {
     "store": (ObjectDirectory, "create", 4, ".parquet'"),
     "save": (Session, "save", 2, "/checkpoints/00000004'"),
     "publish": (Policies, "publish", 3, "/policies/3'"),
-    "evaluation": (evaluator, "write_samples", 3, "/evaluations/step_00000004.jsonl'"),
+    "part": (evaluator, "write_samples", 3, "/evaluations/.step_00000002.jsonl.parts/0.jsonl'"),
+    "evaluation": (evaluator, "write_samples", 4, "/evaluations/step_00000002.jsonl'"),
 }
 
 
