@@ -1,6 +1,7 @@
 """Tiny language models with their tokenizers, as Hugging Face directories."""
 
 import json
+import os
 from pathlib import Path
 
 import jax
@@ -31,7 +32,9 @@ def compiled_once(tmp_path_factory):
     Tiny programs compile in half the time without most optimizations; they compute the same.
     """
     jax.config.update("jax_disable_most_optimizations", True)
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    jax.config.update("jax_compilation_cache_dir", str(shared / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     yield
