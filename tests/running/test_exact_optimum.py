@@ -167,29 +167,29 @@ def test_offline_data_of_a_uniform_policy_leads_to_the_exact_soft_optimum(
         judge=Table(),
         rewards=RewardMap(partial_credit=True),
         objective=SoftPolicyOptimization(beta=BETA, link=link, baseline="profiled", margin=0.02),
-        optimizer=AdamW(learning_rate=4e-3, decay="linear", total_steps=200),
+        optimizer=AdamW(learning_rate=4e-3, decay="linear", total_steps=100),
         rollouts=ROLLOUTS,
         replay=ReplayConfig(offline_fraction=1.0, balance_outcomes=False),
         batch=BatchSettings(
             problems_per_update=1,
-            completions_per_problem=256,
-            row_lengths=(544,),
-            tokens_per_micro_batch=544,
+            completions_per_problem=128,
+            row_lengths=(288,),
+            tokens_per_micro_batch=288,
         ),
         evaluation=EvaluationSettings(num_samples=1, ks=(1,), max_completion_tokens=MAX_TOKENS),
         mesh=MeshShape(data=1),
-        num_updates=200,
-        policy_sync_every=200,
-        checkpoint_every=200,
+        num_updates=100,
+        policy_sync_every=100,
+        checkpoint_every=100,
     )
     records = read_metrics(run_dir, "train")
     assert {record["data/offline_fraction"] for record in records} == {1.0}
     assert records[0]["q/reference_noise"] < 1e-4
     p_ref, rewards = distribution(reference)
-    learned, _ = distribution(str(run_dir / "policies" / "200"))
+    learned, _ = distribution(str(run_dir / "policies" / "100"))
     assert p_ref.sum() == pytest.approx(1, abs=1e-5)
     optimum = p_ref * np.exp(rewards / BETA)
     optimum /= optimum.sum()
     behavior, _ = distribution(uniform)
     assert kl(optimum, p_ref) > 0.1 and kl(optimum, behavior) > 0.1  # there was something to learn
-    assert kl(optimum, learned) < 1e-2
+    assert kl(optimum, learned) < 1e-3
