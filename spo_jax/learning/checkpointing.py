@@ -78,7 +78,6 @@ class Checkpointer:
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._uncommitted: int | None = None  # the step being written
-        self._new_best: int | None = None  # recorded, and no save since has deleted the others
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
@@ -113,7 +112,6 @@ class Checkpointer:
         arrays = stored_arrays(state)
         if not self._agreement.first(self._make_room(step) if _is_first_process() else None):
             return path
-        self._new_best = None  # the commit of this one deletes what is not to stay
         num_bytes = sum(array.nbytes for array in arrays.values())
         with self._lock:
             self._kept.add(step)
@@ -146,16 +144,14 @@ class Checkpointer:
             self._thread = None
         error, self._error = self._error, None
         if error is not None:
-            self._new_best = None  # it may be the one that is not there
-            self._best = self._recorded_best()
+            self._best = self._recorded_best()  # without what was to be committed
             raise error
 
     def finish(self) -> None:
         """Waits as `wait` does, and deletes what a best since the last save made superfluous."""
         self.wait()
-        new_best, self._new_best = self._new_best, None
-        if new_best is not None:
-            self._leave_only(new_best)
+        if kept := self.kept():
+            self._leave_only(max(kept))
 
     def is_best(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Whether an evaluation of a step is among the best so far.
@@ -174,7 +170,6 @@ class Checkpointer:
             self._best.add(step, self._settings.value(metrics))
             if _is_first_process() and self._uncommitted != step:
                 self._best.write()
-        self._new_best = step
 
     def best_steps(self) -> list[int]:
         """Steps of the best checkpoints, best first."""

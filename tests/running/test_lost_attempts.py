@@ -32,7 +32,7 @@ def last_files(run_dir):
     return {p.name: p.read_bytes() for p in (run_dir / "policies" / "10").iterdir()}
 
 
-@pytest.mark.parametrize("reference_update_every", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("reference_update_every", [0, 1])
 def test_policies_published_after_a_resume_stay(
     tmp_path, uniform_checkpoint, tiny_task, monkeypatch, reference_update_every
 ):
